@@ -72,11 +72,9 @@ def _layout(data: memoryview, seed: int) -> tuple[npt.NDArray[np.void], list[tup
     return slots, frames, n_slots * records.SLOT_BYTES
 
 
-def sound_prefix(data: memoryview, seed: int) -> tuple[int, int]:
+def sound_prefix(data: memoryview, seed: int) -> int:
     """See `records.sound_prefix`."""
-    _, frames, end = _layout(data, seed)
-    extra = sum(size // records.SLOT_BYTES - 1 for _, size in frames)
-    return end // records.SLOT_BYTES - extra, end
+    return _layout(data, seed)[2]
 
 
 def decode(batch: Batch) -> Decoded:
@@ -89,8 +87,8 @@ def decode(batch: Batch) -> Decoded:
         first, behind = offset // records.SLOT_BYTES, (offset + size) // records.SLOT_BYTES
         is_head[first + 1 : behind] = False
         is_point[first:behind] = False
-    sequence = np.cumsum(is_head, dtype=np.int64) + (batch.first - 1)
-    records.check_whole(batch, int(is_head.sum()), end)
+    sequence = np.arange(batch.first, batch.first + len(is_head), dtype=np.int64)
+    records.check_whole(batch, end)
     chosen = slots[: len(is_point)][is_point]
     points = Points(
         sequence[is_point],

@@ -14,8 +14,11 @@ last 4  CRC-32                     CRC-32
 ======  =========================  =========================================
 
 Times are the writer's monotonic clock in nanoseconds; the header's ``clock_offset_ns`` makes them wall time. A slot
-whose first four bytes are zero has not been written. The first record of a writer has sequence number 1; numbers are
-dense, a record's number is the header's ``first`` plus its ordinal in the segment.
+whose first four bytes are zero has not been written.
+
+Sequence numbers count *slots*: the first slot of a writer is 1, a record's number is that of its first slot, and a record
+of n slots takes n numbers. So numbers are dense, follow from the position alone, and no counter has to be kept in step
+with the bytes when a signal interrupts the writer.
 
 References
 ----------
@@ -91,7 +94,7 @@ class WriterHeader:
     ----------
     run_id, writer_id : str
     first : int
-        Sequence number of the segment's first record.
+        Sequence number of the segment's first slot.
     index : int
         Number of the segment, from 1.
     clock_offset_ns : int
@@ -131,21 +134,23 @@ class Batch:
     ----------
     writer : WriterHeader
     first : int
-        Sequence number of the first record.
-    count : int
-        Number of records, n >= 1.
+        Sequence number of the first slot.
     data : bytes
-        The records as they stand in the journal.
+        The records as they stand in the journal: a positive multiple of `SLOT_BYTES`.
     """
 
     writer: WriterHeader
     first: int
-    count: int
     data: bytes
 
     @property
+    def count(self) -> int:
+        """Number of slots, n >= 1 (of records, when all are points)."""
+        return len(self.data) // SLOT_BYTES
+
+    @property
     def last(self) -> int:
-        """Sequence number of the last record."""
+        """Sequence number of the last slot: what a store has acknowledged once it applied the batch."""
         return self.first + self.count - 1
 
 
@@ -295,7 +300,7 @@ def _walk(data: memoryview, seed: int) -> Iterator[tuple[int, int]]:
         offset = end
 
 
-def sound_prefix(data: bytes | memoryview, seed: int) -> tuple[int, int]:
+def sound_prefix(data: bytes | memoryview, seed: int) -> int:
     """Measure the unbroken prefix of sound records.
 
     Parameters
@@ -307,20 +312,18 @@ def sound_prefix(data: bytes | memoryview, seed: int) -> tuple[int, int]:
 
     Returns
     -------
-    count, end : int
-        Number of sound records and the offset behind the last of them. No record behind the first damaged or missing
-        one is counted, however sound it looks.
+    end : int
+        Offset behind the last of them. No record behind the first damaged or missing one counts, however sound it looks.
     """
     view = memoryview(data)
     if len(view) > _SMALL_POINTS * SLOT_BYTES:
         from mlops_sdk.journal import columnar
 
         return columnar.sound_prefix(view, seed)
-    count = end = 0
+    end = 0
     for offset, size in _walk(view, seed):
-        count += 1
         end = offset + size
-    return count, end
+    return end
 
 
 def decode(batch: Batch) -> Decoded:
@@ -329,7 +332,7 @@ def decode(batch: Batch) -> Decoded:
     Raises
     ------
     StoreCorruptError
-        If the bytes are not `batch.count` sound records; nothing of it is returned.
+        If the bytes are not sound records throughout; nothing of it is returned.
     """
     if batch.count > _SMALL_POINTS:
         from mlops_sdk.journal import columnar
@@ -350,8 +353,9 @@ def _decode_small(batch: Batch) -> Decoded:
     data, clock = memoryview(batch.data), batch.writer.clock_offset_ns
     points = Points([], [], [], [], [])
     decoded = Decoded([], {}, points, False, [])
-    end, sequence = 0, batch.first
+    end = 0
     for offset, size in _walk(data, batch.writer.seed):
+        sequence = batch.first + offset // SLOT_BYTES
         mark, time, step, value, checksum = _POINT.unpack_from(data, offset)
         if mark < FRAME_FLAG:
             points.sequence.append(sequence)
@@ -363,9 +367,8 @@ def _decode_small(batch: Batch) -> Decoded:
             checksum = _CRC.unpack_from(data, offset + size - 4)[0]
             add_event(decoded, decode_frame(data, offset, sequence, clock))
         decoded.checksums.append(checksum)
-        sequence += 1
         end = offset + size
-    check_whole(batch, sequence - batch.first, end)
+    check_whole(batch, end)
     return decoded
 
 
@@ -377,12 +380,12 @@ def add_event(decoded: Decoded, event: Event) -> None:
         decoded.events.append(event)
 
 
-def check_whole(batch: Batch, count: int, end: int) -> None:
-    """Raise StoreCorruptError unless all of the batch's bytes were `batch.count` sound records."""
-    if count != batch.count or end != len(batch.data):
+def check_whole(batch: Batch, end: int) -> None:
+    """Raise StoreCorruptError unless the batch's bytes were sound records up to the last one."""
+    if not batch.data or end != len(batch.data):
         raise StoreCorruptError(
-            f"batch of writer {batch.writer.writer_id}: {count} of {batch.count} records are sound",
-            place=f"writer {batch.writer.writer_id}, record {batch.first + count}",
+            f"batch of writer {batch.writer.writer_id}: {end} of {len(batch.data)} bytes are sound records",
+            place=f"writer {batch.writer.writer_id}, record {batch.first + end // SLOT_BYTES}",
         )
 
 
