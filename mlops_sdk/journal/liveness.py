@@ -1,0 +1,166 @@
+"""Whether a writer still lives: a lock that dies with its process, and the identity of processes.
+
+A free lock proves death only under the same kernel (boot id). The same host under another boot id has rebooted: dead.
+Anything else is told by silence alone, and a wrong verdict must be harmless: recovery applies by sequence number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from mlops_sdk.entities import SILENT_AFTER_S
+from mlops_sdk.journal.records import WriterHeader
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_NAME = "alive"
+Verdict = Literal["alive", "lost:process", "lost:reboot", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """This process, told apart from every other one; see `WriterHeader`."""
+
+    host: str
+    boot_id: str
+    pid_namespace: str
+    pid: int
+    pid_start: str
+
+
+def identity() -> Identity:
+    """The calling process's identity."""
+    pid = os.getpid()
+    return Identity(_host(), boot_id(), _pid_namespace(pid), pid, pid_start(pid))
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()
+
+
+@cache
+def boot_id() -> str:
+    """Id of the running kernel's boot, "" where the system has none."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
+
+
+def _pid_namespace(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    return ""
+
+
+def pid_start(pid: int) -> str:
+    """Start time of a process as the kernel gives it (clock ticks since boot), "" where it cannot be told."""
+    with contextlib.suppress(OSError, IndexError):
+        # The command name may hold spaces and brackets: count from behind the last one.
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19].decode("ascii")
+    return ""
+
+
+class WriterLock:
+    """The lock file of a writer's directory.
+
+    Notes
+    -----
+    The lock belongs to the open file: a forked child must `close` it, never unlock, or the parent would read as dead.
+    """
+
+    def __init__(self, fd: int | None, path: Path) -> None:
+        self._fd = fd
+        self.path = path
+
+    @classmethod
+    def acquire(cls, directory: Path) -> WriterLock | None:
+        """Take the lock of `directory` without waiting; None when somebody holds it.
+
+        Raises
+        ------
+        OSError
+            If the lock file cannot be opened.
+        """
+        path = directory / LOCK_NAME
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        if fcntl is None or _try_lock(fd):
+            return cls(fd, path)
+        os.close(fd)
+        return None
+
+    def close(self) -> None:
+        """Let go of the lock; idempotent."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks: liveness falls back on the process id
+    return True
+
+
+def judge(header: WriterHeader, heard_s: float, lock_is_free: bool) -> Verdict:
+    """Whether the writer of `header` lives.
+
+    Parameters
+    ----------
+    header : WriterHeader
+    heard_s : float
+        Seconds since it was last heard of.
+    lock_is_free : bool
+        Whether its lock could be taken just now.
+    """
+    me = identity()
+    if header.boot_id and header.boot_id == me.boot_id:
+        return "lost:process" if lock_is_free and not _same_process(header, me) else "alive"
+    if header.host == me.host:
+        if header.boot_id and me.boot_id:
+            return "lost:reboot"
+        return "alive" if _pid_lives(header) else "lost:process"
+    return "silent" if heard_s > SILENT_AFTER_S else "alive"
+
+
+def _same_process(header: WriterHeader, me: Identity) -> bool:
+    """Without locks, a process that is still there under its pid and start time lives."""
+    if fcntl is not None and not (header.pid == me.pid and header.pid_start == me.pid_start):
+        return False
+    return header.pid_namespace == me.pid_namespace and _pid_lives(header)
+
+
+def _pid_lives(header: WriterHeader) -> bool:
+    if os.name != "posix":
+        import psutil
+
+        return bool(psutil.pid_exists(header.pid))
+    try:
+        os.kill(header.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return not header.pid_start or pid_start(header.pid) in ("", header.pid_start)
+
+
+def heard_ago_s(directory: Path) -> float:
+    """Seconds since the newest change to a file of a writer's directory."""
+    newest = 0.0
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        newest = max((entry.stat(follow_symlinks=False).st_mtime for entry in entries), default=0.0)
+    return max(0.0, time.time() - newest)
