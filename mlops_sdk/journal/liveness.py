@@ -99,6 +99,11 @@ class WriterLock:
         os.close(fd)
         return None
 
+    @classmethod
+    def open(cls, directory: Path) -> WriterLock:
+        """The lock of a directory nobody else knows yet, taken where the file system has locks at all."""
+        return cls.acquire(directory) or cls(None, directory / LOCK_NAME)
+
     def close(self) -> None:
         """Let go of the lock; idempotent."""
         fd, self._fd = self._fd, None
@@ -112,7 +117,7 @@ def _try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # a file system without locks: liveness falls back on the process id
+        return False  # a file system without locks: nobody is proved dead, silence decides
     return True
 
 
@@ -129,19 +134,13 @@ def judge(header: WriterHeader, heard_s: float, lock_is_free: bool) -> Verdict:
     """
     me = identity()
     if header.boot_id and header.boot_id == me.boot_id:
-        return "lost:process" if lock_is_free and not _same_process(header, me) else "alive"
+        is_dead = lock_is_free if fcntl is not None else not _pid_lives(header)
+        return "lost:process" if is_dead else "alive"
     if header.host == me.host:
         if header.boot_id and me.boot_id:
             return "lost:reboot"
         return "alive" if _pid_lives(header) else "lost:process"
     return "silent" if heard_s > SILENT_AFTER_S else "alive"
-
-
-def _same_process(header: WriterHeader, me: Identity) -> bool:
-    """Without locks, a process that is still there under its pid and start time lives."""
-    if fcntl is not None and not (header.pid == me.pid and header.pid_start == me.pid_start):
-        return False
-    return header.pid_namespace == me.pid_namespace and _pid_lives(header)
 
 
 def _pid_lives(header: WriterHeader) -> bool:

@@ -152,9 +152,7 @@ class Journal:
         hidden = root / f".{self.writer_id}.tmp"
         os.mkdir(hidden, 0o700)
         try:
-            lock = liveness.WriterLock.acquire(hidden)
-            assert lock is not None, "nobody else knows this name"
-            self._writer_lock = lock
+            self._writer_lock = liveness.WriterLock.open(hidden)
             segment = self._prepare(hidden, self.options.first_bytes)
             segment.begin(header, self._next_name())
             os.rename(hidden, self.directory)

@@ -35,7 +35,7 @@ every store, and is defined here by kind (payloads are JSON objects, see `mlops_
 ``DROPPED``
     ``{total}``: how many records the writer could not keep so far.
 ``LOST``
-    ``{writer, status, end_reason}``, by an editor: that writer was found dead. Sets a provisional ending (`end_ns` is
+    ``{writer, status, end_reason, dropped}``, by an editor: that writer was found dead; ``dropped`` is its own count. Sets a provisional ending (`end_ns` is
     the newest time heard of it) unless it had ended, which any later record of that writer takes back.
 ``TRASH``
     ``{deleted}``: into the trash, or out of it. Late records of a deleted run are acknowledged and kept, and do not
@@ -182,6 +182,16 @@ class Store(Protocol):
 
     def experiments(self, *, deleted: bool | None = False) -> list[Experiment]:
         """Experiments by name."""
+        ...
+
+    def settle(self, run_id: str) -> None:
+        """A writer of the run has ended: a good moment for housekeeping (compaction, checkpoint).
+
+        Raises
+        ------
+        StoreUnavailableError
+            If it was not the moment; nothing is lost.
+        """
         ...
 
     def close(self) -> None:

@@ -1,0 +1,245 @@
+"""The courier's thread: one per process, started when first needed, never needed for `log_*` to be safe.
+
+References
+----------
+.. [1] ``docs/adr/0004-courier.md``
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_sdk.courier import recovery
+from mlops_sdk.courier.route import Route, Sink
+
+if TYPE_CHECKING:
+    from mlops_sdk.journal.writer import Journal
+    from mlops_sdk.stores.protocol import Store
+
+_log = logging.getLogger("mlops_sdk")
+_SHARE = 0.02
+"""Of a core, while no backlog asks for more."""
+_SWEEP_S = 30.0
+_JOIN_S = 2.0
+
+
+class Courier:
+    """Walks the routes of this process in a daemon thread.
+
+    Parameters
+    ----------
+    period_s : float
+        How long a record waits in the journal at most, while rounds are cheap.
+
+    Notes
+    -----
+    Thread-safe. Its thread is joined before a fork and started again after it; in the child the routes are gone, and a
+    run that logs there gets a journal and a route of its own.
+    """
+
+    def __init__(self, period_s: float = 1.0) -> None:
+        self.period_s = period_s
+        self.last_error: BaseException | None = None
+        self.deaths = 0
+        self._routes: list[Route] = []
+        self._lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._is_stopping = False
+        # A SimpleQueue, unlike an Event, may be signalled from a signal handler that interrupts a signalling thread.
+        self._wakes: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._places: dict[Path, Store] = {}
+        self._sweep_at = 0.0
+
+    # -- routes --------------------------------------------------------------------------------------------------
+
+    def add(self, journal: Journal, stores: list[Store]) -> Route:
+        """Carry `journal` to `stores` from now on."""
+        route = Route(journal, [Sink(store) for store in stores])
+        journal.on_roll(self.wake)
+        with self._lock:
+            self._routes.append(route)
+        self.start()
+        return route
+
+    def watch(self, root: Path, store: Store) -> None:
+        """Look for journals of dead writers in `root` every 30 seconds."""
+        with self._lock:
+            self._places[root] = store
+            self._sweep_at = min(self._sweep_at, time.monotonic() + 1.0)
+
+    def forget(self, route: Route) -> None:
+        """Stop carrying `route`."""
+        with self._lock:
+            if route in self._routes:
+                self._routes.remove(route)
+            if not self._routes:
+                self._places.clear()
+
+    def deliver(self, route: Route, timeout_s: float, then: Callable[[], None] | None = None) -> bool:
+        """Carry all that `route` holds now; returns whether all of it arrived in time.
+
+        Parameters
+        ----------
+        route : Route
+        timeout_s : float
+            Bound on the wait; the work goes on behind it.
+        then : callable, optional
+            Called by the same thread after everything has arrived (housekeeping); its errors are kept in the route.
+
+        Notes
+        -----
+        The work is done in a thread of its own, so that a disk that hangs cannot hold the caller; when no thread can be
+        started any more (interpreter shutdown), in the calling thread.
+        """
+        outcome: list[bool] = []
+        work = threading.Thread(target=_deliver_now, args=(route, then, outcome), name="mlops-deliver", daemon=True)
+        try:
+            work.start()
+        except RuntimeError:
+            _deliver_now(route, then, outcome)
+        else:
+            work.join(timeout_s)
+        return bool(outcome and outcome[0])
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Have a round begin now; safe in signal handlers."""
+        self._wakes.put(True)
+        if self._thread is None or not self._thread.is_alive():
+            self.start()
+
+    def start(self) -> None:
+        """Start the thread unless it runs; quiet when the interpreter is ending."""
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._is_stopping = False
+            thread = threading.Thread(target=self._run, name="mlops-courier", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # can't start new thread at interpreter shutdown: `deliver` works without one
+                return
+            self._thread = thread
+
+    def stop(self, timeout_s: float = _JOIN_S) -> bool:
+        """Ask the thread to end and wait for it; returns whether it did."""
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return True
+        self._is_stopping = True
+        self._wakes.put(True)
+        thread.join(timeout_s)
+        return not thread.is_alive()
+
+    def _run(self) -> None:
+        delay = 0.05
+        while not self._is_stopping:
+            self._wait(delay)
+            if self._is_stopping:
+                return
+            try:
+                delay = self._round()
+            except Exception as error:  # a defect of ours must not end delivery for good
+                self.last_error = error
+                self.deaths += 1
+                _log.exception("mlops_sdk: the courier met an error and goes on")
+                delay = self.period_s
+
+    def _wait(self, delay: float) -> None:
+        try:
+            self._wakes.get(timeout=delay)
+            while True:
+                self._wakes.get_nowait()
+        except queue.Empty:
+            return
+
+    def _round(self) -> float:
+        """One round over all routes; returns the seconds until the next."""
+        began = time.monotonic()
+        with self._lock:
+            routes = list(self._routes)
+        for route in routes:
+            self._visit(route)
+        self._sweep()
+        if any(route.is_behind and not _is_failing(route) for route in routes):
+            return 0.01
+        return max(self.period_s, (time.monotonic() - began) / _SHARE) if routes else _SWEEP_S
+
+    def _visit(self, route: Route) -> None:
+        if not route.lock.acquire(blocking=False):
+            return  # a flush is at it
+        try:
+            if route.journal.is_abandoned:
+                self.forget(route)
+                return
+            route.beat()
+            route.keep_safe()
+            if not route.deliver():
+                route.keep_safe()
+        finally:
+            route.lock.release()
+
+    def _sweep(self) -> None:
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + _SWEEP_S
+        with self._lock:
+            places = list(self._places.items())
+        for root, store in places:
+            recovery.sweep(store, root)
+
+    # -- forks ---------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Join the thread, so that no lock and no transaction of it is copied into the child."""
+        self._was_running = self._thread is not None and self._thread.is_alive()
+        if self._was_running:
+            self.stop()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if getattr(self, "_was_running", False):
+            self.start()
+
+    def after_fork_in_child(self) -> None:
+        """Begin with nothing: the routes are the parent's."""
+        self.__init__(self.period_s)  # type: ignore[misc]
+
+
+def _is_failing(route: Route) -> bool:
+    return any(sink.error is not None for sink in route.sinks)
+
+
+def _deliver_now(route: Route, then: Callable[[], None] | None, outcome: list[bool]) -> None:
+    with route.lock:
+        try:
+            arrived = route.deliver(now=True)
+            outcome.append(arrived)
+            if arrived and then is not None:
+                then()
+        except Exception as error:
+            route.note(error)
+
+
+_courier = Courier()
+
+
+def courier() -> Courier:
+    """The courier of this process."""
+    return _courier
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _courier.before_fork(),
+        after_in_parent=lambda: _courier.after_fork_in_parent(),
+        after_in_child=lambda: _courier.after_fork_in_child(),
+    )

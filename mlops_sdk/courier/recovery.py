@@ -1,0 +1,132 @@
+"""Delivery of what dead writers left: the same records, the same way, by somebody else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_sdk.errors import MlopsError, StoreVersionError
+from mlops_sdk.journal import liveness, reader
+from mlops_sdk.journal.editor import edit
+from mlops_sdk.journal.records import Kind
+
+if TYPE_CHECKING:
+    from mlops_sdk.stores.protocol import Store
+
+_log = logging.getLogger("mlops_sdk")
+READER_LIMIT_S = 0.25
+"""How long a reader recovers at most before it answers."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a sweep did.
+
+    Attributes
+    ----------
+    adopted : list of str
+        Run ids of the dead writers whose records were delivered.
+    damage : list of Damage
+    errors : list of Exception
+    is_complete : bool
+        False when time ran out.
+    """
+
+    adopted: list[str] = field(default_factory=list)
+    damage: list[reader.Damage] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+    is_complete: bool = True
+
+
+def sweep(store: Store, root: Path, *, limit_s: float | None = None) -> Report:
+    """Deliver the journals of dead writers to `store` and give their runs a provisional ending.
+
+    Parameters
+    ----------
+    store : Store
+    root : Path
+        The ``journals`` directory.
+    limit_s : float, optional
+        Seconds after which no further journal is begun.
+
+    Notes
+    -----
+    Never raises; several processes may sweep at once. A wrong verdict is harmless: records are applied by sequence number
+    and a writer that speaks again takes the provisional ending back.
+    """
+    report = Report()
+    deadline = None if limit_s is None else time.monotonic() + limit_s
+    for orphan in reader.orphans(root):
+        try:
+            _deliver(store, orphan, report)
+        except (MlopsError, OSError) as error:
+            report.errors.append(error)
+        finally:
+            orphan.close()
+        if deadline is not None and time.monotonic() > deadline:
+            report.is_complete = False
+            break
+    return report
+
+
+def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
+    recovered = orphan.recovered
+    header = recovered.header
+    if header is not None:
+        state = store.acknowledged(header.writer_id)
+        for batch in recovered.batches(state.sequence if state else 0):
+            store.append(batch)
+        state = store.acknowledged(header.writer_id)
+        if state is not None and (state.end_status is None or recovered.dropped > state.dropped):
+            lost = {"writer": header.writer_id, "status": "KILLED", "end_reason": _reason(orphan.verdict)}
+            store.append(edit(header.run_id, (Kind.LOST, {**lost, "dropped": recovered.dropped})))
+        report.adopted.append(header.run_id)
+        store.settle(header.run_id)
+    for damage in recovered.damage:
+        _log.warning("mlops_sdk: %s: %s; `mlops doctor` says more", damage.path, damage.what)
+    report.damage.extend(recovered.damage)
+    if orphan.may_remove:
+        orphan.remove()
+
+
+def _reason(verdict: str) -> str:
+    return "lost:process" if verdict == "silent" else verdict
+
+
+def merge(store: Store, root: Path) -> Report:
+    """Deliver every journal in `root`, of living writers too: for stores whose writers do not deliver themselves.
+
+    Notes
+    -----
+    On network file systems writers only journal; one reader at a time, the holder of the store's lock, merges. A journal
+    is removed once its writer has ended and all of it is stored.
+    """
+    report = Report()
+    for directory in reader.writers(root):
+        try:
+            _merge_one(store, directory, report)
+        except (MlopsError, StoreVersionError, OSError) as error:
+            report.errors.append(error)
+    swept = sweep(store, root)
+    report.adopted += swept.adopted
+    report.errors += swept.errors
+    return report
+
+
+def _merge_one(store: Store, directory: Path, report: Report) -> None:
+    recovered = reader.recover(directory)
+    if recovered.header is None:
+        return
+    state = store.acknowledged(recovered.header.writer_id)
+    for batch in recovered.batches(state.sequence if state else 0):
+        store.append(batch)
+    state = store.acknowledged(recovered.header.writer_id)
+    if state is not None and state.end_status is not None and liveness.heard_ago_s(directory) > 60:
+        orphan = reader.adopt(directory)
+        if orphan is not None:
+            orphan.remove()
+            orphan.close()
+    report.damage.extend(recovered.damage)

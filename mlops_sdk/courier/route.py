@@ -1,0 +1,158 @@
+"""One journal's way to its stores: what each has acknowledged, what is next, what went wrong."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlops_sdk.errors import MlopsError, SequenceGapError, StoreCorruptError, StoreError
+from mlops_sdk.journal.records import SLOT_BYTES, Batch, Kind, sound_prefix
+
+if TYPE_CHECKING:
+    from mlops_sdk.journal.writer import Journal
+    from mlops_sdk.stores.protocol import Store
+
+HEARTBEAT_S = 30.0
+_RETRY_FIRST_S = 0.25
+_RETRY_LONGEST_S = 30.0
+
+
+@dataclass(slots=True)
+class Sink:
+    """A store at the end of a route.
+
+    Attributes
+    ----------
+    store : Store
+    acknowledged : int
+        Sequence number up to which the store has the journal, durably.
+    error : Exception or None
+        What stopped the last delivery; None when it went well.
+    """
+
+    store: Store
+    acknowledged: int = 0
+    error: Exception | None = None
+    retry_at: float = 0.0
+    retry_s: float = _RETRY_FIRST_S
+
+    def succeed(self, sequence: int) -> None:
+        """Note a delivery."""
+        self.acknowledged = max(self.acknowledged, sequence)
+        self.error = None
+        self.retry_at, self.retry_s = 0.0, _RETRY_FIRST_S
+
+    def fail(self, error: Exception) -> None:
+        """Note a failure; the next try waits, longer each time."""
+        self.error = error
+        self.retry_at = time.monotonic() + self.retry_s
+        self.retry_s = min(self.retry_s * 2, _RETRY_LONGEST_S)
+
+
+@dataclass(slots=True)
+class Route:
+    """A journal and its sinks.
+
+    Notes
+    -----
+    `deliver` is called by one thread at a time (`lock`); each sink acknowledges for itself, and a segment goes when every
+    sink has acknowledged it.
+    """
+
+    journal: Journal
+    sinks: list[Sink]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    errors: Counter[str] = field(default_factory=Counter)
+    last_error: Exception | None = None
+    heartbeat_at: float = field(default_factory=lambda: time.monotonic() + HEARTBEAT_S)
+
+    @property
+    def acknowledged(self) -> int:
+        """Sequence number up to which every sink has the journal; 0 without sinks."""
+        return min((sink.acknowledged for sink in self.sinks), default=0)
+
+    @property
+    def waiting(self) -> int:
+        """Slots that are in the journal only."""
+        return max(0, self.journal.last - self.acknowledged)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more waits than one round should leave."""
+        return self.waiting * SLOT_BYTES > 1 << 20
+
+    def deliver(self, *, now: bool = False) -> bool:
+        """Carry what waits to every sink; returns whether all of it arrived.
+
+        Parameters
+        ----------
+        now : bool
+            Try also where the last failure asks to wait.
+        """
+        target = self.journal.last
+        for sink in self.sinks:
+            if now or time.monotonic() >= sink.retry_at:
+                self._deliver_to(sink, target)
+        self.journal.release(self.acknowledged)
+        return self.acknowledged >= target
+
+    def _deliver_to(self, sink: Sink, target: int) -> None:
+        try:
+            while sink.acknowledged < target and (batch := self.journal.batch_after(sink.acknowledged)):
+                sink.succeed(sink.store.append(batch))
+        except SequenceGapError as error:
+            self._step_back(sink, error)
+        except StoreCorruptError as error:
+            self._deliver_prefix(sink, error)
+        except MlopsError as error:
+            self.note(error, sink)
+        except Exception as error:  # a third-party store, or a defect: kept, counted, reported, tried again
+            self.note(error, sink)
+
+    def _step_back(self, sink: Sink, error: SequenceGapError) -> None:
+        """The store knows less than it acknowledged (it was replaced): send again what is still here."""
+        if self.journal.batch_after(error.expected - 1) is not None and error.expected - 1 < sink.acknowledged:
+            sink.acknowledged = error.expected - 1
+        self.note(error, sink)
+
+    def _deliver_prefix(self, sink: Sink, error: StoreCorruptError) -> None:
+        """Memory or disk damaged a record: deliver what is sound before it."""
+        batch = self.journal.batch_after(sink.acknowledged)
+        end = sound_prefix(batch.data, batch.writer.seed) if batch else 0
+        if batch and 0 < end < len(batch.data):
+            try:
+                sink.succeed(sink.store.append(Batch(batch.writer, batch.first, batch.data[:end])))
+            except StoreError as second:
+                error = second if isinstance(second, StoreCorruptError) else error
+        self.note(error, sink)
+
+    def note(self, error: Exception, sink: Sink | None = None) -> None:
+        """Keep and count an error."""
+        self.last_error = error
+        self.errors[f"delivery: {type(error).__name__}"] += 1
+        if sink is not None:
+            sink.fail(error)
+
+    def keep_safe(self) -> None:
+        """Make what no sink has yet durable in the journal, and have room ready for what comes."""
+        try:
+            self.journal.retry_room()
+            self.journal.prepare_spare()
+            if self.waiting:
+                self.journal.sync()
+        except OSError as error:
+            self.note(error)
+
+    def beat(self) -> None:
+        """Log a heartbeat when one is due; a journal that is closed needs none."""
+        if time.monotonic() < self.heartbeat_at or self.journal.is_closed:
+            return
+        self.heartbeat_at = time.monotonic() + HEARTBEAT_S
+        try:
+            self.journal.reanchor()
+            self.journal.event(Kind.HEARTBEAT, {})
+        except (MlopsError, OSError) as error:
+            self.note(error)
