@@ -56,6 +56,7 @@ class Courier:
         self._wakes: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._places: dict[Path, Store] = {}
         self._sweep_at = 0.0
+        self._was_running = False
 
     # -- routes --------------------------------------------------------------------------------------------------
 
@@ -107,6 +108,13 @@ class Courier:
         else:
             work.join(timeout_s)
         return bool(outcome and outcome[0])
+
+    def deliver_to(self, store: Store, timeout_s: float) -> bool:
+        """Carry what this process still holds for `store`; returns whether all of it arrived in time."""
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            routes = [r for r in self._routes if any(sink.store is store for sink in r.sinks) and r.waiting]
+        return all([self.deliver(route, max(0.0, deadline - time.monotonic())) for route in routes])
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -206,7 +214,7 @@ class Courier:
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
-        if getattr(self, "_was_running", False):
+        if self._was_running:
             self.start()
 
     def after_fork_in_child(self) -> None:

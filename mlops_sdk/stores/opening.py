@@ -1,0 +1,164 @@
+"""From a tracking URI to a store.
+
+Third-party stores register under the entry-point group ``mlops_sdk.stores``: the name is the URI's scheme, the object a
+callable that takes the URI.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import unquote, urlsplit
+
+from mlops_sdk.errors import InvalidValueError, MissingDependencyError
+from mlops_sdk.stores import location as locations
+from mlops_sdk.stores.location import Location
+
+if TYPE_CHECKING:
+    from mlops_sdk.stores.protocol import Store
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]+):")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A store and where its journals are.
+
+    Attributes
+    ----------
+    store : Store
+    journals : Path or None
+        None where the store has no local directory.
+    location : Location or None
+        Of a local store.
+    """
+
+    store: Store
+    journals: Path | None
+    location: Location | None
+
+
+_open: dict[str, Place] = {}
+_lock = threading.RLock()
+
+
+def locate(uri: str | os.PathLike[str] | None) -> Location | None:
+    """The directory a URI means; None for stores that are not a local directory.
+
+    Raises
+    ------
+    InvalidValueError
+        If the URI cannot be read.
+    """
+    if uri is None:
+        return locations.discover()
+    text = os.fspath(uri)
+    if not text:
+        raise InvalidValueError("tracking_uri is empty: give a directory, or leave it out")
+    scheme = _scheme(text)
+    if scheme == "":
+        return _directory(Path(text).expanduser())
+    if scheme == "sqlite":
+        return _directory(Path(unquote(text.removeprefix("sqlite:").removeprefix("//"))[1:] or "."))
+    if scheme == "file":
+        return _directory(Path(unquote(urlsplit(text).path)))
+    return None
+
+
+def _scheme(text: str) -> str:
+    found = _SCHEME.match(text)
+    # One letter is a Windows drive.
+    return found.group(1).lower() if found and len(found.group(1)) > 1 else ""
+
+
+def _directory(path: Path) -> Location:
+    path = Path(os.path.abspath(path))
+    if path.suffix in (".db", ".sqlite") and not path.is_dir():
+        path = path.parent
+    is_store = path.name == locations.DIRECTORY or (path / locations.JOURNALS).is_dir() or (path / "store.db").exists()
+    if not is_store and (path / locations.DIRECTORY).is_dir():
+        path = path / locations.DIRECTORY
+    return Location(path, "named by the tracking URI", is_explicit=True)
+
+
+def open_place(uri: str | os.PathLike[str] | None = None, *, make: bool = False) -> Place:
+    """Open the store of a URI, once per process.
+
+    Parameters
+    ----------
+    uri : str or path, optional
+        Default: discovered.
+    make : bool
+        Make a local store's directory when it is not there.
+
+    Raises
+    ------
+    InvalidValueError
+        If no store answers to the URI's scheme.
+    StoreUnavailableError
+        If its directory cannot be made.
+    """
+    location = locate(uri)
+    with _lock:
+        if location is None:
+            return _cached(str(uri), lambda: Place(_open_scheme(str(uri)), None, None))
+        if make:
+            location, is_new = locations.make(location)
+            if is_new:
+                _announce(location)
+        chosen = location
+        return _cached(str(chosen.path), lambda: _open_local(chosen))
+
+
+def _cached(key: str, opener: object) -> Place:
+    place = _open.get(key)
+    if place is None:
+        place = _open[key] = opener()  # type: ignore[operator]
+    return place
+
+
+def _open_local(location: Location) -> Place:
+    from mlops_sdk.stores.sqlite.store import SQLiteStore
+
+    return Place(cast("Store", SQLiteStore(location.path)), location.path / locations.JOURNALS, location)
+
+
+def _open_scheme(uri: str) -> Store:
+    scheme = _scheme(uri)
+    if scheme == "memory":
+        from mlops_sdk.stores.memory import MemoryStore
+
+        return cast("Store", MemoryStore())
+    if scheme in ("http", "https", "postgresql"):
+        raise MissingDependencyError(scheme, purpose=f"the tracking URI {uri!r}: this version keeps runs locally only")
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group="mlops_sdk.stores", name=scheme):
+        return cast("Store", entry.load()(uri))
+    raise InvalidValueError(f"no store for {uri!r}: give a directory, sqlite:///PATH or memory:")
+
+
+def _announce(location: Location) -> None:
+    """Say once, where the first run goes; a log record would be lost in most scripts."""
+    import sys
+
+    print(f"mlops_sdk: runs are kept in {location.path} ({location.reason})", file=sys.stderr)
+
+
+def forget_places() -> None:
+    """In a forked child: the parent's connections are not ours."""
+    global _lock
+    _lock = threading.RLock()
+    _abandoned.append(dict(_open))
+    _open.clear()
+
+
+_abandoned: list[dict[str, Place]] = []
+"""Kept referenced: closing a connection in a child would drop the parent's locks."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_places)
