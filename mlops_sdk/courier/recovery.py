@@ -96,6 +96,35 @@ def _reason(verdict: str) -> str:
     return "lost:process" if verdict == "silent" else verdict
 
 
+def collect(store: Store, root: Path, run_id: str, *, but: str) -> None:
+    """Deliver what the other writers of a run have published so far, living ones too.
+
+    Parameters
+    ----------
+    store : Store
+    root : Path
+    run_id : str
+    but : str
+        Id of the writer that delivers for itself.
+
+    Notes
+    -----
+    Their own couriers find the records stored already, by number.
+    """
+    for directory in reader.writers(root):
+        if directory.name == but:
+            continue
+        try:
+            recovered = reader.recover(directory)
+        except (OSError, StoreVersionError):  # it was finished and removed meanwhile, or is not ours to read
+            continue
+        if recovered.header is None or recovered.header.run_id != run_id:
+            continue
+        state = store.acknowledged(directory.name)
+        for batch in recovered.batches(state.sequence if state else 0):
+            store.append(batch)
+
+
 def merge(store: Store, root: Path) -> Report:
     """Deliver every journal in `root`, of living writers too: for stores whose writers do not deliver themselves.
 

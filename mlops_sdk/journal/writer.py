@@ -234,6 +234,10 @@ class Journal:
         for start in range(0, len(records), _MAX_POINTS):
             self._publish(b"".join(records[start : start + _MAX_POINTS]))
 
+    def knows(self, key: str) -> bool:
+        """Whether `define` was called for `key`."""
+        return key in self._ids
+
     def define(self, key: str) -> None:
         """Give a metric name its number in this journal; idempotent."""
         with self._lock:

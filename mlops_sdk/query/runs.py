@@ -23,8 +23,9 @@ _TABLE_PARTS: tuple[Part, ...] = ("params", "tags", "metrics")
 class Runs(Sequence[RunView]):
     """Runs in the order they were asked for; params, tags and metrics of all are read together, when first needed."""
 
-    def __init__(self, store: Store, heads: Sequence[RunHead]) -> None:
+    def __init__(self, store: Store, heads: Sequence[RunHead], columns: Sequence[str] | None = None) -> None:
         self._store = store
+        self._columns = columns
         self._heads = list(heads)
         self._views: dict[int, RunView] = {}
         self._parts: dict[str, RunParts] | None = None
@@ -38,7 +39,7 @@ class Runs(Sequence[RunView]):
     def __getitem__(self, index: slice) -> Runs: ...
     def __getitem__(self, index: int | slice) -> RunView | Runs:
         if isinstance(index, slice):
-            return Runs(self._store, self._heads[index])
+            return Runs(self._store, self._heads[index], self._columns)
         position = range(len(self._heads))[index]
         if position not in self._views:
             self._views[position] = RunView(self._store, self._heads[position])
@@ -55,10 +56,17 @@ class Runs(Sequence[RunView]):
             self._parts = self._store.load([head.run_id for head in self._heads], _TABLE_PARTS)
         return self._parts
 
+    def with_columns(self, columns: Sequence[str] | None) -> Runs:
+        """The same runs, with tables of these columns; None: all that occur."""
+        return self if columns is None else Runs(self._store, self._heads, tuple(columns))
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat dict a run: ``run_id name status ... params.* metrics.* tags.*``; ``system/`` metrics are left out."""
         parts = self._load()
-        return [_row(head, parts.get(head.run_id, RunParts())) for head in self._heads]
+        rows = [_row(head, parts.get(head.run_id, RunParts()), self._columns or ()) for head in self._heads]
+        if self._columns is None:
+            return rows
+        return [{"run_id": row["run_id"]} | {name: row.get(name) for name in self._columns} for row in rows]
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as a pandas frame with index ``run_id``.
@@ -127,7 +135,7 @@ class Runs(Sequence[RunView]):
         return curves(self, keys, ax=ax)
 
 
-def _row(head: RunHead, parts: RunParts) -> dict[str, Any]:
+def _row(head: RunHead, parts: RunParts, named: Sequence[str]) -> dict[str, Any]:
     end_ns = head.heard_ns if head.end_ns is None else head.end_ns
     row: dict[str, Any] = {
         "run_id": head.run_id,
@@ -142,5 +150,7 @@ def _row(head: RunHead, parts: RunParts) -> dict[str, Any]:
         "host": head.host,
     }
     row |= {f"params.{key}": value for key, value in parts.params.items()}
-    row |= {f"metrics.{key}": s.last for key, s in parts.metrics.items() if not key.startswith("system/")}
+    for key, summary in parts.metrics.items():
+        if not key.startswith("system/") or f"metrics.{key}" in named:
+            row[f"metrics.{key}"] = summary.last
     return row | {f"tags.{key}": value for key, value in parts.tags.items()}

@@ -58,6 +58,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from mlops_sdk.blobs.local import Blob
+    from mlops_sdk.blobs.progress import Progress
     from mlops_sdk.entities import Experiment, MetricSeries, Part, RunHead, RunParts, RunQuery, WriterState
     from mlops_sdk.journal.records import Batch
 
@@ -70,8 +71,12 @@ class Blobs(Protocol):
         """Keep `data`; durable when it returns, idempotent."""
         ...
 
-    def put_file(self, path: str | Path) -> Blob:
+    def put_file(self, path: str | Path, *, progress: Progress | None = None) -> Blob:
         """Keep a copy of a regular file; durable when it returns, idempotent."""
+        ...
+
+    def put_open(self, source: BinaryIO, *, progress: Progress | None = None) -> Blob:
+        """Keep a copy of an open regular file, from its beginning; durable when it returns, idempotent."""
         ...
 
     def has(self, sha256: str) -> bool:

@@ -1,0 +1,352 @@
+"""The module-level functions: the active run's methods, and reading.
+
+References
+----------
+.. [1] ``docs/reference.md``
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlops_sdk import config
+from mlops_sdk.entities import Experiment, RunQuery
+from mlops_sdk.errors import ExperimentNotFoundError, StateError
+from mlops_sdk.journal.editor import edit
+from mlops_sdk.journal.records import Kind
+from mlops_sdk.query import search as _search
+from mlops_sdk.query.runs import Runs
+from mlops_sdk.query.view import RunView
+from mlops_sdk.run import active
+from mlops_sdk.run.run import Run
+from mlops_sdk.run.start import attach_run, start_run
+from mlops_sdk.stores.opening import Place, locate, open_place
+from mlops_sdk.values.params import check_key
+
+if TYPE_CHECKING:
+    from mlops_sdk.entities import ArtifactRef
+    from mlops_sdk.stores.protocol import Store
+
+__all__ = [
+    "active_run", "attach_run", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run", "get_run",
+    "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact", "log_artifacts", "log_dict",
+    "log_figure", "log_image", "log_metric", "log_metrics", "log_model", "log_param", "log_params", "log_table", "log_text",
+    "open_store", "restore_experiment", "restore_run", "search_runs", "set_description", "set_experiment", "set_tag",
+    "set_tags", "set_tracking_uri", "start_run",
+]  # fmt: skip
+
+_log = logging.getLogger("mlops_sdk")
+
+
+# -- the active run ------------------------------------------------------------------------------------------------------
+
+
+def active_run() -> Run | None:
+    """The open run of this context, or the process's only one; None when there is none."""
+    try:
+        return active.find()
+    except StateError:
+        return None
+
+
+def end_run(status: str | None = None) -> None:
+    """End the active run; quiet when there is none."""
+    run = active_run()
+    if run is not None:
+        run.finish(status)
+
+
+def _run() -> Run:
+    """The run that is meant; one is started when there is none."""
+    run = active.find()
+    if run is None:
+        frame = sys._getframe(2)
+        run = start_run()
+        _log.warning(
+            "mlops_sdk: no run was active, %s:%d started run %s; use `with mlops_sdk.start_run():`",
+            frame.f_code.co_filename, frame.f_lineno, run.run_id,
+        )  # fmt: skip
+    return run
+
+
+def _guarded(method: str, *args: Any, **options: Any) -> Any:
+    """Call a method of the run that is meant; several open runs are an error, logged unless strict."""
+    try:
+        run = _run()
+    except StateError as error:
+        if config.resolve().strict:
+            raise
+        for open_run in active.all_open():
+            open_run._troubles.count(type(error).__name__, str(error))
+        return None
+    return getattr(run, method)(*args, **options)
+
+
+def log_metric(key: str, value: Any, step: int | None = None, *, timestamp: Any = None) -> None:
+    """`Run.log_metric` of the active run."""
+    run = active._current.get()
+    if run is not None and not run._is_over:
+        run.log_metric(key, value, step, timestamp=timestamp)
+    else:
+        _guarded("log_metric", key, value, step, timestamp=timestamp)
+
+
+def log_metrics(metrics: Mapping[str, Any], step: int | None = None, *, timestamp: Any = None) -> None:
+    """`Run.log_metrics` of the active run."""
+    _guarded("log_metrics", metrics, step, timestamp=timestamp)
+
+
+def log(mapping: Mapping[str, Any], step: int | None = None) -> None:
+    """`Run.log` of the active run."""
+    _guarded("log", mapping, step)
+
+
+def log_param(key: str, value: Any, *, overwrite: bool = False) -> None:
+    """`Run.log_param` of the active run."""
+    _guarded("log_param", key, value, overwrite=overwrite)
+
+
+def log_params(mapping: Any, *, overwrite: bool = False) -> None:
+    """`Run.log_params` of the active run."""
+    _guarded("log_params", mapping, overwrite=overwrite)
+
+
+def log_artifact(
+    path: str | os.PathLike[str], artifact_path: str | None = None, *, step: int | None = None
+) -> ArtifactRef | None:
+    """`Run.log_artifact` of the active run."""
+    return _guarded("log_artifact", path, artifact_path, step=step)  # type: ignore[no-any-return]
+
+
+def log_artifacts(
+    dir: str | os.PathLike[str],  # noqa: A002 - the public name of api.md
+    artifact_path: str | None = None,
+    *,
+    step: int | None = None,
+) -> list[ArtifactRef] | None:
+    """`Run.log_artifacts` of the active run."""
+    return _guarded("log_artifacts", dir, artifact_path, step=step)  # type: ignore[no-any-return]
+
+
+def log_text(text: str, file: str, *, step: int | None = None) -> ArtifactRef | None:
+    """`Run.log_text` of the active run."""
+    return _guarded("log_text", text, file, step=step)  # type: ignore[no-any-return]
+
+
+def log_dict(d: Any, file: str, *, step: int | None = None) -> ArtifactRef | None:
+    """`Run.log_dict` of the active run."""
+    return _guarded("log_dict", d, file, step=step)  # type: ignore[no-any-return]
+
+
+def log_figure(fig: Any, file: str, *, step: int | None = None) -> ArtifactRef | None:
+    """`Run.log_figure` of the active run."""
+    return _guarded("log_figure", fig, file, step=step)  # type: ignore[no-any-return]
+
+
+def log_image(img: Any, file: str, *, step: int | None = None) -> ArtifactRef | None:
+    """`Run.log_image` of the active run."""
+    return _guarded("log_image", img, file, step=step)  # type: ignore[no-any-return]
+
+
+def log_table(table: Any, file: str, *, step: int | None = None) -> ArtifactRef | None:
+    """`Run.log_table` of the active run."""
+    return _guarded("log_table", table, file, step=step)  # type: ignore[no-any-return]
+
+
+def log_model(
+    model: Any, name: str = "model", *, input_example: Any = None, metadata: Mapping[str, Any] | None = None
+) -> ArtifactRef | None:
+    """`Run.log_model` of the active run."""
+    return _guarded("log_model", model, name, input_example=input_example, metadata=metadata)  # type: ignore[no-any-return]
+
+
+def define_metric(key: str, *, mode: Any = None, unit: str | None = None, x: str | None = None) -> None:
+    """`Run.define_metric` of the active run."""
+    _guarded("define_metric", key, mode=mode, unit=unit, x=x)
+
+
+def set_tag(key: str, value: Any) -> None:
+    """`Run.set_tag` of the active run."""
+    _guarded("set_tag", key, value)
+
+
+def set_tags(tags: Mapping[str, Any]) -> None:
+    """`Run.set_tags` of the active run."""
+    _guarded("set_tags", tags)
+
+
+def delete_tag(key: str) -> None:
+    """`Run.delete_tag` of the active run."""
+    _guarded("delete_tag", key)
+
+
+def set_description(text: str) -> None:
+    """`Run.set_description` of the active run."""
+    _guarded("set_description", text)
+
+
+# -- settings ------------------------------------------------------------------------------------------------------------
+
+
+def set_experiment(name: str | None) -> None:
+    """Experiment of the runs started from now on in this process; None takes it back."""
+    config.choose(experiment=None if name is None else check_key(name, "experiment"))
+
+
+def set_tracking_uri(uri: str | os.PathLike[str] | None) -> None:
+    """Store of the runs started and read from now on in this process; None takes it back."""
+    config.choose(tracking_uri=None if uri is None else os.fspath(uri))
+
+
+def get_tracking_uri() -> str:
+    """Where runs go now: what was set, or the directory that was discovered."""
+    uri = config.resolve().tracking_uri
+    location = locate(uri)
+    return str(uri) if location is None else str(location.path)
+
+
+def _place(tracking_uri: str | os.PathLike[str] | None) -> Place:
+    return open_place(config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri)).tracking_uri)
+
+
+def open_store(tracking_uri: str | os.PathLike[str] | None = None) -> Store:
+    """The store of a URI (default: where runs go now), for the `Store` protocol itself."""
+    return _place(tracking_uri).store
+
+
+# -- reading -------------------------------------------------------------------------------------------------------------
+
+
+def get_run(run: str, *, tracking_uri: str | os.PathLike[str] | None = None) -> RunView:
+    """One run, by full id, unique prefix or suffix of at least 4 characters, unique name, or ``@1`` for the latest.
+
+    Raises
+    ------
+    RunNotFoundError
+    AmbiguousRunError
+        If several fit; it lists them.
+    """
+    return _search.resolve(_place(tracking_uri), run)
+
+
+def last_run(*, tracking_uri: str | os.PathLike[str] | None = None) -> RunView | None:
+    """The run this process started last, or else the store's latest; None when there is none."""
+    run = active.last() if tracking_uri is None else None
+    if run is not None:
+        return run
+    runs = search_runs(limit=1, tracking_uri=tracking_uri)
+    return runs[0] if runs else None
+
+
+def search_runs(
+    filter: str | None = None,  # noqa: A002 - the public name of api.md
+    *,
+    experiment: str | None = None,
+    order_by: str | Sequence[str] | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+    columns: Sequence[str] | None = None,
+    tracking_uri: str | os.PathLike[str] | None = None,
+) -> Runs:
+    """Runs of a store, children too, newest first.
+
+    Parameters
+    ----------
+    filter : str, optional
+        Comes with the filter language; until then FilterSyntaxError.
+    experiment : str, optional
+        Only runs of that experiment.
+    order_by : str or sequence of str, optional
+        ``"metrics.acc.max DESC, start_time"``; missing values and NaN last in either direction.
+    limit, offset : int, optional
+    columns : sequence of str, optional
+        Columns of the tables made from the result, in that order.
+    tracking_uri : str or path, optional
+
+    Raises
+    ------
+    FilterSyntaxError
+        If an ordering cannot be read.
+    """
+    runs = _search.search(
+        _place(tracking_uri), filter, experiment=experiment, order_by=order_by, limit=limit, offset=offset
+    )
+    return runs.with_columns(columns)
+
+
+def load_model(
+    run: str, name: str = "model", *, trust: bool = False, tracking_uri: str | os.PathLike[str] | None = None
+) -> Any:
+    """`RunView.load_model` of a run."""
+    return get_run(run, tracking_uri=tracking_uri).load_model(name, trust=trust)
+
+
+def list_experiments(*, tracking_uri: str | os.PathLike[str] | None = None) -> list[Experiment]:
+    """Experiments by name."""
+    place = _place(tracking_uri)
+    _search.catch_up(place)
+    return place.store.experiments()
+
+
+# -- the trash -----------------------------------------------------------------------------------------------------------
+
+
+def delete_run(run: str, *, tracking_uri: str | os.PathLike[str] | None = None) -> None:
+    """Move a run to the trash; `restore_run` brings it back, ``mlops gc`` frees the disk.
+
+    Raises
+    ------
+    RunNotFoundError, AmbiguousRunError
+    """
+    _trash(run, tracking_uri, deleted=True)
+
+
+def restore_run(run: str, *, tracking_uri: str | os.PathLike[str] | None = None) -> None:
+    """Bring a run back from the trash.
+
+    Raises
+    ------
+    RunNotFoundError, AmbiguousRunError
+    """
+    _trash(run, tracking_uri, deleted=False)
+
+
+def _trash(run: str, tracking_uri: str | os.PathLike[str] | None, *, deleted: bool) -> None:
+    place = _place(tracking_uri)
+    view = _search.resolve(place, run, deleted=not deleted)
+    place.store.append(edit(view.run_id, (Kind.TRASH, {"deleted": deleted})))
+
+
+def delete_experiment(name: str, *, tracking_uri: str | os.PathLike[str] | None = None) -> None:
+    """Move an experiment and its runs to the trash.
+
+    Raises
+    ------
+    ExperimentNotFoundError
+    """
+    _trash_experiment(name, tracking_uri, deleted=True)
+
+
+def restore_experiment(name: str, *, tracking_uri: str | os.PathLike[str] | None = None) -> None:
+    """Bring an experiment and its runs back from the trash.
+
+    Raises
+    ------
+    ExperimentNotFoundError
+    """
+    _trash_experiment(name, tracking_uri, deleted=False)
+
+
+def _trash_experiment(name: str, tracking_uri: str | os.PathLike[str] | None, *, deleted: bool) -> None:
+    place = _place(tracking_uri)
+    _search.catch_up(place)
+    store = place.store
+    if name not in {experiment.name for experiment in store.experiments(deleted=not deleted)}:
+        raise ExperimentNotFoundError(name)
+    for head in store.find(RunQuery(experiment=name, deleted=not deleted)):
+        store.append(edit(head.run_id, (Kind.TRASH, {"deleted": deleted})))
+    store.append(edit("", (Kind.EXPERIMENT, {"name": name, "deleted": deleted})))

@@ -1,0 +1,39 @@
+"""`Run.log`: what a value is decides where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlops_sdk.errors import InvalidValueError
+from mlops_sdk.values.media import classify
+
+if TYPE_CHECKING:
+    from mlops_sdk.run.run import Run
+
+_METHODS = {
+    "figure": ("log_figure", ".png"),
+    "image": ("log_image", ".png"),
+    "table": ("log_table", ".csv"),
+    "text": ("log_text", ".txt"),
+    "json": ("log_dict", ".json"),
+}
+
+
+def log_by_type(run: Run, mapping: Mapping[str, Any], step: int | None) -> None:
+    """See `Run.log`; one bad value costs only itself."""
+    metrics: dict[str, Any] = {}
+    for key, value in mapping.items():
+        try:
+            kind = classify(value)
+        except InvalidValueError as error:
+            run._troubles.report(error, key=key)
+            continue
+        if kind == "metric":
+            metrics[key] = value
+            continue
+        method, extension = _METHODS[kind]
+        name = key if "." in key.rpartition("/")[2] else key + extension
+        getattr(run, method)(value, name, step=step)
+    if metrics:
+        run.log_metrics(metrics, step)

@@ -1,0 +1,169 @@
+"""How the process ends, seen without getting in its way.
+
+An uncaught exception, ``sys.exit(n)``, a signal that would kill the process, and the plain end of the script each leave
+their mark on the runs that are still open. What nobody saw (SIGKILL, a segfault, a power cut) is found out by the next
+opener of the store.
+
+Signal handlers are installed only over the default ones, only in the main thread, and only record and chain.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+from mlops_sdk.run import active
+
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How something ended.
+
+    Attributes
+    ----------
+    status : {"FINISHED", "FAILED", "KILLED"}
+    reason : str or None
+        ``exception``, ``exit:N``, ``signal:N``.
+    error : BaseException or None
+    """
+
+    status: str = "FINISHED"
+    reason: str | None = None
+    error: BaseException | None = None
+
+
+class _State:
+    """What this process has seen so far."""
+
+    is_installed = False
+    ending: Ending | None = None
+    signals: tuple[int, ...] = ()
+    pid = 0
+
+
+def install() -> None:
+    """Watch the process's ending; idempotent."""
+    if _State.is_installed and _State.pid == os.getpid():
+        return
+    is_fork = _State.is_installed
+    _State.is_installed, _State.pid, _State.ending, _State.signals = True, os.getpid(), None, ()
+    if is_fork:
+        _finalize_in_worker()
+        return
+    atexit.register(_at_exit)
+    _finalize_in_worker()
+    sys.excepthook = _watch_exceptions(sys.excepthook)
+    sys.exit = _exit
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            _watch_signal(number)
+
+
+def of_exception(error: BaseException | None) -> Ending:
+    """The ending that an exception leaving a ``with`` block, or the script, means."""
+    if error is None:
+        return Ending()
+    if isinstance(error, KeyboardInterrupt):
+        seen = signal.SIGINT in _State.signals
+        return Ending("KILLED", f"signal:{int(signal.SIGINT)}" if seen else "exception", error)
+    if isinstance(error, SystemExit):
+        return _of_exit_code(error.code)
+    return Ending("FAILED", "exception", error)
+
+
+def signals_seen() -> tuple[int, ...]:
+    """Numbers of the signals this process was sent and went on after."""
+    return _State.signals
+
+
+def _of_exit_code(code: object) -> Ending:
+    if code is None or code == 0:
+        return Ending()
+    return Ending("FAILED", f"exit:{code if isinstance(code, int) else 1}")
+
+
+# -- exceptions and sys.exit ---------------------------------------------------------------------------------------------
+
+
+def _watch_exceptions(chained: Any) -> Any:
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        _State.ending = of_exception(error)
+        chained(kind, error, trace)
+
+    return hook
+
+
+class _Exit(SystemExit):
+    """A SystemExit that notices when nobody caught it.
+
+    The interpreter drops an uncaught SystemExit after the last frame is gone; one that was caught is dropped while the
+    code that caught it is running.
+    """
+
+    def __del__(self) -> None:
+        if sys._getframe().f_back is None and threading.current_thread() is threading.main_thread():
+            _State.ending = _of_exit_code(self.code)
+
+
+_Exit.__name__ = _Exit.__qualname__ = "SystemExit"
+_Exit.__module__ = "builtins"
+
+
+def _exit(status: object = None, /) -> NoReturn:
+    """Exit the interpreter by raising SystemExit(status)."""
+    raise _Exit(status)
+
+
+# -- signals -------------------------------------------------------------------------------------------------------------
+
+
+def _watch_signal(number: int) -> None:
+    standing = signal.getsignal(number)
+    if standing is signal.SIG_DFL or standing is signal.default_int_handler:
+        signal.signal(number, _on_interrupt if standing is signal.default_int_handler else _on_deadly_signal)
+
+
+def _on_interrupt(number: int, frame: FrameType | None) -> None:
+    _State.signals += (number,)
+    signal.default_int_handler(number, frame)
+
+
+def _on_deadly_signal(number: int, _frame: FrameType | None) -> None:
+    """Record, then die of the signal as if nobody had looked."""
+    _State.signals += (number,)
+    for run in active.all_open():
+        run._record_end(Ending("KILLED", f"signal:{number}"))
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+# -- the end -------------------------------------------------------------------------------------------------------------
+
+
+def _at_exit() -> None:
+    """Finish what is still open, innermost first, all within one bound."""
+    if _State.pid != os.getpid():
+        return
+    ending = _State.ending or Ending()
+    for run in reversed(active.all_open()):
+        run._finish(ending)
+    from mlops_sdk.run import background
+
+    background.wait_for_closings()
+
+
+def _finalize_in_worker() -> None:
+    """Children of multiprocessing end without `atexit`; their own finalizers run."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and getattr(sys.modules.get("multiprocessing.process"), "parent_process", lambda: None)():
+        util.Finalize(None, _at_exit, exitpriority=100)

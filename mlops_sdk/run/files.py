@@ -1,0 +1,150 @@
+"""The file-logging methods of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_sdk.entities import ArtifactRef
+from mlops_sdk.query.models import MODEL_FILE
+
+if TYPE_CHECKING:
+    from mlops_sdk.run.artifacts import Artifacts
+    from mlops_sdk.run.trouble import Troubles
+
+
+class FileLogging:
+    """What `Run` offers for files; mixed into it.
+
+    Notes
+    -----
+    Every method returns when the bytes are durable in the local blob store (the original may vanish), and never raises
+    unless the run is strict: a falsy reference with `.error` says what went wrong. The same path again is a new version.
+    """
+
+    _artifacts: Artifacts
+    _troubles: Troubles
+
+    def log_artifact(
+        self, path: str | os.PathLike[str], artifact_path: str | None = None, *, step: int | None = None
+    ) -> ArtifactRef:
+        """Keep a copy of a file.
+
+        Parameters
+        ----------
+        path : path-like
+            A regular file.
+        artifact_path : str, optional
+            Directory in the run's artifacts to put it under.
+        step : int, optional
+        """
+        name = os.path.basename(os.fspath(path))
+        full = f"{artifact_path}/{name}" if artifact_path else name
+        return self._keep(full, lambda: self._artifacts.put_file(path, full, step=step))
+
+    def log_artifacts(
+        self,
+        dir: str | os.PathLike[str],  # noqa: A002 - the public name of api.md
+        artifact_path: str | None = None,
+        *,
+        step: int | None = None,
+    ) -> list[ArtifactRef]:
+        """Keep a copy of every regular file below a directory, under its relative name.
+
+        Links out of the directory, FIFOs, sockets and devices are skipped and counted.
+        """
+        try:
+            return self._artifacts.put_tree(dir, artifact_path, step=step)
+        except Exception as error:  # whatever a file system does must not reach the training
+            self._troubles.report(error, key=os.fspath(dir))
+            return []
+
+    def log_text(self, text: str, file: str, *, step: int | None = None) -> ArtifactRef:
+        """Keep text, UTF-8."""
+        return self._keep(
+            file, lambda: self._artifacts.put_bytes(text.encode("utf-8", "surrogateescape"), file, step=step)
+        )
+
+    def log_dict(self, d: Mapping[str, Any] | list[Any], file: str, *, step: int | None = None) -> ArtifactRef:
+        """Keep a mapping or list as JSON (or YAML, by the extension)."""
+        from mlops_sdk.values.media import render_json
+
+        return self._keep(file, lambda: self._artifacts.put_bytes(render_json(d, file), file, step=step))
+
+    def log_figure(self, fig: Any, file: str, *, step: int | None = None) -> ArtifactRef:
+        """Keep a matplotlib or plotly figure as a picture, format by the extension."""
+        from mlops_sdk.values.media import render_figure
+
+        return self._keep(file, lambda: self._artifacts.put_bytes(render_figure(fig, file), file, step=step))
+
+    def log_image(self, img: Any, file: str, *, step: int | None = None) -> ArtifactRef:
+        """Keep a PIL image or an array of shape (h, w), (h, w, 3) or (h, w, 4)."""
+        from mlops_sdk.values.media import render_image
+
+        return self._keep(file, lambda: self._artifacts.put_bytes(render_image(img, file), file, step=step))
+
+    def log_table(self, table: Any, file: str, *, step: int | None = None) -> ArtifactRef:
+        """Keep a frame, a list of dicts or a dict of lists as CSV, JSON or Parquet, by the extension."""
+        from mlops_sdk.values.media import render_table
+
+        return self._keep(file, lambda: self._artifacts.put_bytes(render_table(table, file), file, step=step))
+
+    def log_model(
+        self,
+        model: Any,
+        name: str = "model",
+        *,
+        input_example: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> ArtifactRef:
+        """Serialise a model with joblib and keep it, with its signature and the versions of its packages.
+
+        Parameters
+        ----------
+        model : object
+            Serialised before this returns: it may be refitted afterwards.
+        name : str
+            Directory in the run's artifacts.
+        input_example : array or frame, optional
+            A few rows the model takes; the signature is read from it and from what the model predicts for it.
+        metadata : mapping, optional
+            Kept beside it.
+
+        Returns
+        -------
+        ArtifactRef
+            Of the serialised model; `RunView.load_model` loads it.
+        """
+        return self._keep(name, lambda: self._put_model(model, name, input_example, metadata))
+
+    def _put_model(
+        self, model: Any, name: str, input_example: Any, extra: Mapping[str, Any] | None
+    ) -> ArtifactRef:
+        from mlops_sdk.run import models
+        from mlops_sdk.values.media import render_json
+
+        data = models.serialise(model)
+        described = models.describe(model, input_example, dict(extra) if extra else None)
+        ref = self._artifacts.put_bytes(data, f"{name}/{MODEL_FILE}", metadata=described)
+        about = {**described, "sha256": ref.sha256, "size_bytes": ref.size_bytes}
+        self._artifacts.put_bytes(render_json(about, "model.json"), f"{name}/model.json")
+        return ref
+
+    def artifact_path(self, name: str) -> Path:
+        """A path to write a file (or directory) to, which becomes the artifact `name` when the run ends.
+
+        Raises
+        ------
+        InvalidValueError
+            If the name cannot be the name of a file.
+        """
+        return self._artifacts.promise(name)
+
+    def _keep(self, name: str, put: Callable[[], ArtifactRef]) -> ArtifactRef:
+        try:
+            return put()
+        except Exception as error:  # user objects render themselves here: anything may come out
+            self._troubles.report(error, key=name)
+            return ArtifactRef(str(name), error=f"{type(error).__name__}: {error}")

@@ -1,0 +1,70 @@
+"""What goes wrong after a run has started: counted, said once per cause, raised only when strict."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from mlops_sdk.errors import MlopsError
+
+_log = logging.getLogger("mlops_sdk")
+
+
+class Troubles:
+    """Counts by cause.
+
+    Parameters
+    ----------
+    label : str
+        The run, as messages name it.
+    is_strict : bool
+        Raise instead.
+    record : callable, optional
+        Called with (cause, count, message) the first time and at each power of two: the store shows it too.
+    """
+
+    def __init__(self, label: str, *, is_strict: bool, record: Callable[[str, int, str], None] | None = None) -> None:
+        self.label = label
+        self.is_strict = is_strict
+        self.counts: Counter[str] = Counter()
+        self.messages: dict[str, str] = {}
+        self._record = record
+        self._lock = threading.RLock()
+
+    def report(self, error: Exception, *, key: str | None = None) -> None:
+        """Count an error; raise it when strict.
+
+        Parameters
+        ----------
+        error : Exception
+        key : str, optional
+            The name it happened at.
+        """
+        if self.is_strict:
+            raise error
+        message = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
+        self.count(type(error).__name__, f"{key}: {message}" if key and key not in message else message)
+
+    def count(self, cause: str, message: str) -> None:
+        """Count without raising: a warning."""
+        with self._lock:
+            self.counts[cause] += 1
+            count = self.counts[cause]
+            self.messages.setdefault(cause, message)
+        if count == 1:
+            _log.warning("mlops_sdk: run %s: %s (said once; run.health() counts)", self.label, escape(message))
+        if count & (count - 1) == 0 and self._record is not None:
+            self._record(cause, count, self.messages[cause])
+
+    @property
+    def total(self) -> int:
+        """All that was counted."""
+        return sum(self.counts.values())
+
+
+def escape(text: str) -> str:
+    """Text for a log line: control characters made visible, at most 1,000 characters."""
+    shown = text if len(text) <= 1000 else text[:1000] + "..."
+    return "".join(ch if ch.isprintable() or ch == " " else ch.encode("unicode_escape").decode("ascii") for ch in shown)

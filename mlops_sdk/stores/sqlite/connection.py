@@ -1,0 +1,199 @@
+"""Connections to the database: one that writes, some that read, each set up the same way.
+
+A database is touched only after it was found to be ours. Whatever is in it is input: nothing stored in its schema may run
+(no triggers, `trusted_schema` off), and no other file can be attached.
+
+References
+----------
+.. [1] https://www.sqlite.org/security.html
+.. [2] ``docs/adr/0003-sqlite-store.md``
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from mlops_sdk.errors import ForeignStoreError, StoreCorruptError, StoreUnavailableError, StoreVersionError
+from mlops_sdk.stores.sqlite.faults import primary_code
+from mlops_sdk.stores.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
+
+BUSY_TIMEOUT_S = 5.0
+_WAL_KEPT_BYTES = 1 << 20
+_CACHE_KIB = 8192
+_COMMON = (
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA cell_size_check=ON",
+    "PRAGMA mmap_size=0",
+    "PRAGMA temp_store=MEMORY",
+    f"PRAGMA cache_size=-{_CACHE_KIB}",
+)
+
+
+def connect(path: Path, parameters: str) -> sqlite3.Connection:
+    """Open the database with URI `parameters`; nothing of it is read yet."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{parameters}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,  # transactions are begun and ended by name
+        check_same_thread=False,  # one thread at a time: see `Database`
+    )
+    with contextlib.suppress(sqlite3.Error):  # not compiled in: no harm, we never attach
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    return connection
+
+
+def open_writer(path: Path, *, wal: bool) -> sqlite3.Connection:
+    """Open for writing; the caller holds the lock. An empty file becomes a database of ours, without tables yet."""
+    is_fresh = path.stat().st_size == 0
+    if not is_fresh:
+        identify(path)
+    connection = connect(path, "mode=rw")
+    try:
+        _run(connection, *_COMMON)
+        if is_fresh:
+            # Before the journal mode: from now on the file itself says whose it is, whatever a log beside it holds.
+            _run(connection, "PRAGMA auto_vacuum=INCREMENTAL", f"PRAGMA application_id={APPLICATION_ID}")
+        _set_journal(connection, wal=wal)
+        check_schema(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_journal(connection: sqlite3.Connection, *, wal: bool) -> None:
+    # EXTRA also syncs the directory after the journal is deleted; a write-ahead log is not deleted by a commit
+    wanted, synchronous = ("wal", "FULL") if wal else ("delete", "EXTRA")
+    (mode,) = connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
+    if mode != wanted:
+        raise StoreUnavailableError(f"the database stays in journal mode {mode!r}: close other programs that use it")
+    _run(
+        connection,
+        f"PRAGMA synchronous={synchronous}",
+        "PRAGMA wal_autocheckpoint=0",
+        f"PRAGMA journal_size_limit={_WAL_KEPT_BYTES}",
+        "PRAGMA secure_delete=FAST",
+    )
+
+
+def open_reader(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """Open for reading; returns the connection and whether it takes the file to be immutable.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If only a writable directory would do: there is a write-ahead log that is not merged yet.
+    """
+    identify(path)
+    connection = connect(path, "mode=ro")
+    try:
+        _run(connection, *_COMMON, "PRAGMA query_only=ON")
+        check_schema(connection, path)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        return _open_immutable(path), True
+    except BaseException:
+        connection.close()
+        raise
+    return connection, False
+
+
+def _open_immutable(path: Path) -> sqlite3.Connection:
+    """Read without locks and log, which SQLite cannot make here."""
+    if os.access(path.parent, os.W_OK) or wal_bytes(path):
+        raise StoreUnavailableError(
+            f"{path}: what was written last stands in {path.name}-wal, which cannot be read from a directory that is "
+            "not writable: copy the directory to a place of your own, or open the store once where it can be written"
+        )
+    connection = connect(path, "mode=ro&immutable=1")
+    try:
+        _run(connection, *_COMMON, "PRAGMA query_only=ON")
+        check_schema(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def wal_bytes(path: Path) -> int:
+    """Size of the write-ahead log, 0 when there is none."""
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except FileNotFoundError:
+        return 0
+
+
+def identify(path: Path) -> None:
+    """Check that the file is a database of ours that this version reads, without touching it or anything beside it.
+
+    Raises
+    ------
+    ForeignStoreError, StoreVersionError, StoreCorruptError
+
+    Notes
+    -----
+    Through SQLite, not by opening the file: POSIX drops all of a process's locks on a file when any descriptor of it is
+    closed.
+    """
+    connection = connect(path, "mode=ro&immutable=1")
+    try:
+        (found,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        if primary_code(error) != sqlite3.SQLITE_NOTADB:
+            raise
+        raise StoreCorruptError(
+            f"{path}: not a SQLite database, or its first bytes are damaged: restore it from a backup, or move it away",
+            place=str(path),
+        ) from error
+    finally:
+        connection.close()
+    if found != APPLICATION_ID and path.stat().st_size > 0:
+        raise ForeignStoreError(
+            f"{path} is a database of another program; it was not touched. `mlops import {path}` copies runs from an "
+            "MLflow database into a store; or name another directory"
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreVersionError(str(path), version, SCHEMA_VERSION)
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Schema version, 0 before the first migration.
+
+    Raises
+    ------
+    StoreVersionError
+        If it is newer than this version of the package knows.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise StoreVersionError(str(path), version, SCHEMA_VERSION)
+    return int(version)
+
+
+def check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a database whose schema could act: triggers, or something else than a table under a table's name.
+
+    Raises
+    ------
+    StoreCorruptError, StoreVersionError
+    """
+    version_of(connection, path)
+    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_schema"):
+        is_ours = name in TABLES
+        if kind == "trigger" or (is_ours and (kind != "table" or "VIRTUAL" in sql[:16].upper())):
+            raise StoreCorruptError(
+                f"{path}: its schema has a {kind} {name!r} that we did not make: remove it, or restore a backup",
+                place=f"{path}, schema",
+            )
+
+
+def _run(connection: sqlite3.Connection, *statements: str) -> None:
+    for statement in statements:
+        connection.execute(statement).fetchall()
