@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from mlops_sdk.api import *  # noqa: F403
-    from mlops_sdk.entities import ArtifactRef, Experiment, MetricSeries, MetricSummary
-    from mlops_sdk.errors import *  # noqa: F403
-    from mlops_sdk.query.runs import Runs
-    from mlops_sdk.query.view import RunView
-    from mlops_sdk.run.run import Run
+    from mlops_sdk.api import *  # noqa: F403 - what `__getattr__` finds
+    from mlops_sdk.entities import ArtifactRef as ArtifactRef
+    from mlops_sdk.entities import Experiment as Experiment
+    from mlops_sdk.entities import MetricSeries as MetricSeries
+    from mlops_sdk.entities import MetricSummary as MetricSummary
+    from mlops_sdk.errors import *  # noqa: F403 - what `__getattr__` finds
+    from mlops_sdk.query.runs import Runs as Runs
+    from mlops_sdk.query.view import RunView as RunView
+    from mlops_sdk.run.run import Run as Run
 
 _CLASSES = {
     "ArtifactRef": "mlops_sdk.entities",

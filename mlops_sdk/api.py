@@ -210,7 +210,9 @@ def get_tracking_uri() -> str:
 
 
 def _place(tracking_uri: str | os.PathLike[str] | None) -> Place:
-    return open_place(config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri)).tracking_uri)
+    return open_place(
+        config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri)).tracking_uri
+    )
 
 
 def open_store(tracking_uri: str | os.PathLike[str] | None = None) -> Store:

@@ -190,9 +190,7 @@ class RunFinishedError(StateError):
     """Something was logged to a run after its end."""
 
     def __init__(self, run_id: str) -> None:
-        super().__init__(
-            f"run {run_id!r} is finished: start_run(run_id={run_id!r}, resume='must') goes on with it"
-        )
+        super().__init__(f"run {run_id!r} is finished: start_run(run_id={run_id!r}, resume='must') goes on with it")
         self.run_id = run_id
 
 

@@ -10,26 +10,39 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mlops_sdk.errors import InvalidValueError, MetricNotFoundError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mlops_sdk.query.view import RunView
+    from mlops_sdk.entities import MetricSeries
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _DASHES = ("-", "--", ":", "-.")
 _MAX_POINTS = 2000
 
 
-def curves(runs: Iterable[RunView], keys: Sequence[str], *, ax: Axes | None = None) -> Axes:
+class Plotted(Protocol):
+    """What is drawn of a run; `mlops_sdk.query.view.RunView` is one."""
+
+    @property
+    def name(self) -> str:
+        """Label of its curves."""
+        ...
+
+    def metric(self, key: str, *, max_points: int | None = None) -> MetricSeries:
+        """Points of a metric; raises MetricNotFoundError."""
+        ...
+
+
+def curves(runs: Iterable[Plotted], keys: Sequence[str], *, ax: Axes | None = None) -> Axes:
     """Metrics over their steps, a colour a run and a line style a metric.
 
     Parameters
     ----------
-    runs : iterable of RunView
+    runs : iterable of Plotted
         Runs without the metric are left out.
     keys : sequence of str
         Metrics, at least one.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from mlops_sdk.capture.redact import redact_text
 
 REASON_LIMIT = 300
 
+T = TypeVar("T")
+
 
 class Record:
-    """Values by name; a part that fails costs that part only.
+    """Values by name; a part that fails costs that part only, and its reason is kept, redacted and short.
 
     Examples
     --------
@@ -30,23 +32,21 @@ class Record:
         self._values: dict[str, Any] = {}
         self._errors: list[str] = []
 
+    def take(self, name: str, take: Callable[[], T]) -> T | None:
+        """What `take` returns, not kept yet; None where it failed, with its error kept under `name`."""
+        try:
+            return take()
+        except Exception as error:  # noqa: BLE001 - whatever a platform, a driver or a broken package throws
+            self._errors.append(f"{name}: {redact_text(f'{type(error).__name__}: {error}')[:REASON_LIMIT]}")
+            return None
+
     def add(self, name: str, take: Callable[[], Any]) -> None:
         """Keep what `take` returns under `name`, or its error."""
-        try:
-            self._values[name] = take()
-        except Exception as error:  # noqa: BLE001 - whatever a platform, a driver or a broken package throws
-            self.fail(name, f"{type(error).__name__}: {error}")
+        self.update(name, lambda: {name: take()})
 
-    def update(self, name: str, take: Callable[[], dict[str, Any]]) -> None:
+    def update(self, name: str, take: Callable[[], Mapping[str, Any]]) -> None:
         """Keep every value that `take` returns, or its error under `name`."""
-        try:
-            self._values.update(take())
-        except Exception as error:  # noqa: BLE001 - as in `add`
-            self.fail(name, f"{type(error).__name__}: {error}")
-
-    def fail(self, name: str, reason: str) -> None:
-        """Note why a part is missing; the reason is redacted and cut to 300 characters."""
-        self._errors.append(f"{name}: {redact_text(reason)[:REASON_LIMIT]}")
+        self._values.update(self.take(name, take) or {})
 
     def to_dict(self) -> dict[str, Any]:
         """What there is; ``"errors"`` only where something failed."""

@@ -9,6 +9,8 @@ let through after the names that training code uses for other things as well (`S
 from __future__ import annotations
 
 import enum
+import functools
+import itertools
 import re
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -97,18 +99,23 @@ _QUESTION_FIRST = _words("no skip without ask prompt require requires has is all
 
 def words_of(name: str) -> list[str]:
     """Lower-case words of a name, digits at their ends dropped."""
-    spaced = _CAMEL.sub("_", name[-NAME_LIMIT:]).lower()
+    spaced = _CAMEL.sub("_", name).lower()
     return [word.rstrip("0123456789") or word for word in _BETWEEN_WORDS.split(spaced) if word]
 
 
 def name_strength(name: str) -> Strength:
-    """How surely `name` announces a secret."""
+    """How surely `name` announces a secret; of a very long name the end decides."""
+    return _name_strength(name[-NAME_LIMIT:])
+
+
+@functools.lru_cache(maxsize=4096)
+def _name_strength(name: str) -> Strength:
     words = words_of(name)
     if not words:
         return Strength.NONE
     if len(words) > 1 and (words[-1] in _NEUTRAL_LAST or words[0] in _QUESTION_FIRST):
         return Strength.NONE
-    if any(_is_strong(word) for word in words) or not _PAIRS.isdisjoint(zip(words, words[1:], strict=False)):
+    if any(_is_strong(word) for word in words) or not _PAIRS.isdisjoint(itertools.pairwise(words)):
         return Strength.STRONG
     if any(_is_key(words, at, name) for at, word in enumerate(words) if word in ("key", "keys")):
         return Strength.STRONG

@@ -1,8 +1,8 @@
 """Secrets that can be told by their shape alone, wherever they stand.
 
-One row per issuer: a marker that every secret of the shape contains, and the pattern. The pattern only runs over text that
-contains the marker, which keeps clean text cheap. No pattern has a quantifier inside a quantifier, nor a run that could
-be scanned again from each of its characters: the time is linear in the text.
+One row per issuer. A pattern only runs over text that contains its start or marker, which keeps clean text cheap. No
+pattern has a quantifier inside a quantifier, nor a run that could be scanned again from each of its characters: the time
+is linear in the text.
 
 References
 ----------
@@ -17,92 +17,123 @@ from collections.abc import Callable
 
 HIDDEN = "***"
 
-# Not in the middle of a word (`risk-`, `shf_`); an escaped line end, a percent escape or the end of a colour code before
-# the secret is no word.
-_EDGE = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})|(?<=[0-9\[]m))"
+_AWS_KEY_ID = r"""[A-Z0-9]{16}(?:[\s,:;|"']{1,4}[A-Za-z0-9/+=]{40}(?![A-Za-z0-9/+=]))?"""
+_STRIPE = r"[A-Za-z0-9]{10,}"
 
-_PATTERNS: tuple[tuple[str, str], ...] = (
+# A literal start that must not stand in the middle of a word (`risk-`, `shf_`), and what follows it.
+_AT_EDGES: tuple[tuple[str, str], ...] = (
+    # Clouds and infrastructure; an access key id takes the secret beside it along (the console's CSV has no names)
+    ("AKIA", _AWS_KEY_ID),
+    ("ASIA", _AWS_KEY_ID),
+    ("ABIA", _AWS_KEY_ID),
+    ("ACCA", _AWS_KEY_ID),
+    ("LTAI", r"[A-Za-z0-9]{12,}"),
+    ("do", r"[opr]_v1_[A-Fa-f0-9]{40,}"),
+    ("dapi", r"[a-f0-9]{32}"),
+    ("hv", r"[bsr]\.[\w-]{20,}"),
+    ("sbp_", r"[a-f0-9]{40}"),
+    ("dp.", r"(?:pt|st|ct|sa|scim|audit)\.[\w.-]{32,}"),
+    ("fm", r"[12][ar]?_[A-Za-z0-9+/=_-]{40,}"),
+    # Code hosts and package registries
+    ("ATBB", r"[A-Za-z0-9]{24,}"),
+    ("npm_", r"[A-Za-z0-9]{30,}"),
+    ("cio", r"[A-Za-z0-9]{32}(?![A-Za-z0-9])"),
+    ("AKCp", r"[A-Za-z0-9]{50,}"),
+    # Models and experiment tracking
+    ("sk-", r"(?:proj|svcacct|admin|ant|or|lf|None)-[\w-]{16,}"),
+    ("sk-", r"[A-Za-z0-9]{20,}"),
+    ("hf_", r"[A-Za-z0-9]{20,}"),
+    ("r8_", r"[A-Za-z0-9]{30,}"),
+    ("gsk_", r"[A-Za-z0-9]{30,}"),
+    ("xai-", r"[A-Za-z0-9]{30,}"),
+    ("pplx-", r"[A-Za-z0-9]{30,}"),
+    # Services
+    ("sk_live_", _STRIPE),
+    ("sk_test_", _STRIPE),
+    ("rk_live_", _STRIPE),
+    ("rk_test_", _STRIPE),
+    ("EAA", r"[A-Za-z0-9_-]{50,}"),
+    ("shp", r"(?:at|ca|pa|ss|tka)_[A-Fa-f0-9]{32}"),
+    ("SK", r"[0-9a-f]{32}(?![0-9a-f])"),
+    ("key-", r"[0-9a-f]{32}(?![0-9a-f])"),
+    ("NR", r"(?:AK|II|JS|RA)-[A-Za-z0-9-]{20,}"),
+    ("ntn_", r"[A-Za-z0-9]{40,}"),
+    ("secret_", r"[A-Za-z0-9]{40,}"),
+    ("pat", r"[A-Za-z0-9]{14}\.[a-f0-9]{40,}"),
+    ("sl.", r"[\w-]{100,}"),
+)
+
+# A marker that every such secret contains, and the whole pattern.
+_ANYWHERE: tuple[tuple[str, str], ...] = (
     # Code hosts and package registries
     ("gh", r"gh[pousr]_[A-Za-z0-9_]{20,}"),
     ("github_pat_", r"github_pat_[A-Za-z0-9_]{20,}"),
     ("gl", r"gl(?:pat|dt|rt|rtr|cbt|ptt|ft|imt|agent|soat|oas|ffct)-[\w.-]{16,}"),
     ("GR1348941", r"GR1348941[\w-]{16,}"),
-    ("ATBB", _EDGE + r"ATBB[A-Za-z0-9]{24,}"),
     ("TT3", r"AT[AC]TT3[\w=.-]{40,}"),
-    ("npm_", _EDGE + r"npm_[A-Za-z0-9]{30,}"),
     ("pypi-", r"pypi-[\w-]{40,}"),
     ("rubygems_", r"rubygems_[A-Fa-f0-9]{40,}"),
-    ("cio", _EDGE + r"cio[A-Za-z0-9]{32}(?![A-Za-z0-9])"),
     ("dckr_", r"dckr_[po]at_[\w-]{20,}"),
-    ("AKCp", _EDGE + r"AKCp[A-Za-z0-9]{50,}"),
-    # Clouds and infrastructure; an access key id takes the secret beside it along (the console's CSV has no names)
-    ("A", _EDGE + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?:[\s,:;|\"']{1,4}[A-Za-z0-9/+=]{40}(?![A-Za-z0-9/+=]))?"),
-    ("LTAI", _EDGE + r"LTAI[A-Za-z0-9]{12,}"),
+    # Clouds and infrastructure
     ("AIza", r"AIza[\w-]{30,}"),
     ("ya29.", r"ya29\.[\w.-]{20,}"),
     ("GOCSPX-", r"GOCSPX-[\w-]{20,}"),
     ("1//0", r"1//0[\w-]{30,}"),
     ("Q~", r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}"),
-    ("do", _EDGE + r"do[opr]_v1_[A-Fa-f0-9]{40,}"),
-    ("dapi", _EDGE + r"dapi[a-f0-9]{32}"),
-    ("hv", _EDGE + r"hv[bsr]\.[\w-]{20,}"),
     (".atlasv1.", r"\.atlasv1\.[\w-]{40,}"),
     ("pscale_", r"pscale_(?:tkn|pw|oauth)_[\w.=-]{20,}"),
-    ("sbp_", _EDGE + r"sbp_[a-f0-9]{40}"),
     ("sb_secret_", r"sb_secret_[\w-]{20,}"),
-    ("dp.", _EDGE + r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{32,}"),
     ("tskey-", r"tskey-[\w-]{20,}"),
     ("HRKU-", r"HRKU-[\w-]{30,}"),
-    ("fm", _EDGE + r"fm[12][ar]?_[A-Za-z0-9+/=_-]{40,}"),
     ("AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{40,}"),
     ("ops_eyJ", r"ops_eyJ[\w.=-]{40,}"),
     # Models and experiment tracking
-    ("sk-", _EDGE + r"sk-(?:proj|svcacct|admin|ant|or|lf|None)-[\w-]{16,}"),
-    ("sk-", _EDGE + r"sk-[A-Za-z0-9]{20,}"),
-    ("hf_", _EDGE + r"hf_[A-Za-z0-9]{20,}"),
     ("api_org_", r"api_org_[A-Za-z0-9]{20,}"),
-    ("r8_", _EDGE + r"r8_[A-Za-z0-9]{30,}"),
-    ("gsk_", _EDGE + r"gsk_[A-Za-z0-9]{30,}"),
-    ("xai-", _EDGE + r"xai-[A-Za-z0-9]{30,}"),
-    ("pplx-", _EDGE + r"pplx-[A-Za-z0-9]{30,}"),
     ("nvapi-", r"nvapi-[\w-]{30,}"),
     ("pcsk_", r"pcsk_[\w]{30,}"),
     ("lsv2_", r"lsv2_(?:pt|sk)_[\w]{30,}"),
     ("wandb_v1_", r"wandb_v1_[\w-]{20,}"),
     ("KGAT_", r"KGAT_[A-Za-z0-9]{20,}"),
     # Services
+    (":AA", r"(?<![0-9])(?:bot)?\d{8,10}:AA[\w-]{30,}"),
     ("xox", r"xox[abeoprs]-[\w.-]{10,}"),
     ("xapp-", r"xapp-[\w-]{20,}"),
     ("hooks.slack.com/", r"(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/-]{10,}"),
     ("/api/webhooks/", r"(?<=/api/webhooks/)[\w/-]{10,}"),
-    (":AA", _EDGE + r"(?:bot)?\d{8,10}:AA[\w-]{30,}"),
-    (".", r"(?<![\w.-])[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}"),
-    ("k_", _EDGE + r"[sr]k_(?:live|test|prod)_[A-Za-z0-9]{10,}"),
+    (".", r"[MNO](?<![\w.-][MNO])[\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}"),
     ("whsec_", r"whsec_[A-Za-z0-9+/=]{20,}"),
     ("sq0", r"sq0[a-z]{3}-[\w-]{20,}"),
-    ("EAA", _EDGE + r"EAA[A-Za-z0-9_-]{50,}"),
-    ("shp", _EDGE + r"shp(?:at|ca|pa|ss|tka)_[A-Fa-f0-9]{32}"),
     ("SG.", r"SG\.[\w.-]{32,}"),
-    ("SK", _EDGE + r"SK[0-9a-f]{32}(?![0-9a-f])"),
-    ("key-", _EDGE + r"key-[0-9a-f]{32}(?![0-9a-f])"),
     ("-us", r"(?<![0-9A-Za-z])[0-9a-f]{32}-us\d{1,2}(?!\d)"),
     ("glsa_", r"glsa_[\w]{30,}"),
     ("glc_", r"glc_[A-Za-z0-9+/=]{30,}"),
-    ("NR", _EDGE + r"NR(?:AK|II|JS|RA)-[A-Za-z0-9-]{20,}"),
     ("PMAK-", r"PMAK-[a-f0-9-]{40,}"),
     ("lin_", r"lin_(?:api|oauth)_[A-Za-z0-9]{30,}"),
-    ("ntn_", _EDGE + r"ntn_[A-Za-z0-9]{40,}"),
-    ("secret_", _EDGE + r"secret_[A-Za-z0-9]{40,}"),
-    ("pat", _EDGE + r"pat[A-Za-z0-9]{14}\.[a-f0-9]{40,}"),
     ("sntry", r"sntry[su]_[\w+/=-]{40,}"),
-    ("sl.", _EDGE + r"sl\.[\w-]{100,}"),
     ("/t/", r"(?<=/t/)(?:\w{2}-)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
     # Signed JSON, whoever issued it: `eyJ` is the base64 of `{"`
     ("eyJ", r"eyJ[\w.=-]{16,}"),
 )
-SHAPES = tuple((marker, re.compile(pattern, re.ASCII)) for marker, pattern in _PATTERNS)
 
-_SCHEME = re.compile(r"\b(bearer|basic)([ \t]{1,4})([A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
+
+def _at_edge(start: str, rest: str) -> str:
+    r"""The pattern of a row of `_AT_EDGES`.
+
+    An escaped line end, a percent escape or the end of a colour code before the start is no word. What looks back stands
+    behind the literal start, because the search for a literal is fast.
+    """
+    start = re.escape(start)
+    edges = rf"(?<![A-Za-z0-9]{start})|(?<=\\[nrt]{start})|(?<=%[0-9A-Fa-f]{{2}}{start})|(?<=[0-9\[]m{start})"
+    return rf"{start}(?:{edges}){rest}"
+
+
+SHAPES = tuple(
+    (marker, re.compile(pattern, re.ASCII))
+    for marker, pattern in (*((start, _at_edge(start, rest)) for start, rest in _AT_EDGES), *_ANYWHERE)
+)
+
+
+_SCHEME = re.compile(r"([bB](?<!\w[bB])(?i:earer|asic))([ \t]{1,4})([A-Za-z0-9._~+/=-]{8,})")
 _LOGIN = re.compile(r"(\blogin[ \t]++\S++[ \t]++password[ \t]++)\S++", re.IGNORECASE)
 _CONDA = re.compile(r"(conda[\w.-]{0,80}/t/)[\w.-]+")
 _USERINFO = re.compile(r"""(?<![^\s"'`=(,;])([\w.%+-]++):([^\s:@/"'`]{4,}+)@(?!sha\d)(?=[\w\[(])""")

@@ -114,7 +114,8 @@ class Courier:
         deadline = time.monotonic() + timeout_s
         with self._lock:
             routes = [r for r in self._routes if any(sink.store is store for sink in r.sinks) and r.waiting]
-        return all([self.deliver(route, max(0.0, deadline - time.monotonic())) for route in routes])
+        arrived = [self.deliver(route, max(0.0, deadline - time.monotonic())) for route in routes]
+        return all(arrived)
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -155,7 +156,7 @@ class Courier:
                 return
             try:
                 delay = self._round()
-            except Exception as error:  # a defect of ours must not end delivery for good
+            except Exception as error:  # noqa: BLE001 - a defect of ours must not end delivery for good
                 self.last_error = error
                 self.deaths += 1
                 _log.exception("mlops_sdk: the courier met an error and goes on")
@@ -233,7 +234,7 @@ def _deliver_now(route: Route, then: Callable[[], None] | None, outcome: list[bo
             outcome.append(arrived)
             if arrived and then is not None:
                 then()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - kept and reported; the thread has nobody to raise to
             route.note(error)
 
 

@@ -109,7 +109,7 @@ class Route:
             self._deliver_prefix(sink, error)
         except MlopsError as error:
             self.note(error, sink)
-        except Exception as error:  # a third-party store, or a defect: kept, counted, reported, tried again
+        except Exception as error:  # noqa: BLE001 - a third-party store, or a defect: kept, counted, tried again
             self.note(error, sink)
 
     def _step_back(self, sink: Sink, error: SequenceGapError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,7 @@ def min_max(series: MetricSeries, max_points: int) -> MetricSeries:
     chosen = {0, n - 1}
     finite = np.where(np.isnan(series.value), -np.inf, series.value)
     floor = np.where(np.isnan(series.value), np.inf, series.value)
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in itertools.pairwise(bounds):
         if end > start:
             chosen.add(int(start + np.argmin(floor[start:end])))
             chosen.add(int(start + np.argmax(finite[start:end])))

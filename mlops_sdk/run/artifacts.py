@@ -8,8 +8,8 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_sdk.blobs.media import guess_media_type
@@ -55,9 +55,7 @@ class Artifacts:
     in a fallback directory that the warning names, and `retry` tries again.
     """
 
-    def __init__(
-        self, blobs: Blobs, emit: Callable[[Kind, JsonDict], None], troubles: Troubles, run_id: str
-    ) -> None:
+    def __init__(self, blobs: Blobs, emit: Callable[[Kind, JsonDict], None], troubles: Troubles, run_id: str) -> None:
         self._blobs = blobs
         self._emit = emit
         self._troubles = troubles

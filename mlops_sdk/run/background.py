@@ -154,4 +154,6 @@ def wait_for_closings(limit_s: float = CLOSING_LIMIT_S) -> None:
 
 def say_last(label: str, parts: list[str]) -> None:
     """The last line of a run that did not go smoothly."""
-    logging.getLogger("mlops_sdk").warning("mlops_sdk: run %s ended with %s; run.health() says more", label, ", ".join(parts))
+    logging.getLogger("mlops_sdk").warning(
+        "mlops_sdk: run %s ended with %s; run.health() says more", label, ", ".join(parts)
+    )

@@ -40,7 +40,13 @@ class DisabledRun(Run):
     def _keep(self, name: str, put: Any) -> ArtifactRef:
         return ArtifactRef(str(name), error=_WHY)
 
-    def log_artifacts(self, dir: Any, artifact_path: str | None = None, *, step: int | None = None) -> list[ArtifactRef]:  # noqa: A002 - as in Run
+    def log_artifacts(
+        self,
+        dir: Any,  # noqa: A002 - as in Run
+        artifact_path: str | None = None,
+        *,
+        step: int | None = None,
+    ) -> list[ArtifactRef]:
         """Do nothing."""
         return []
 
@@ -77,7 +83,15 @@ class DisabledRun(Run):
 
     def health(self) -> dict[str, Any]:
         """All zero."""
-        return {"logged": 0, "delivered": 0, "waiting": 0, "dropped": 0, "errors": {}, "messages": {}, "last_error": None}
+        return {
+            "logged": 0,
+            "delivered": 0,
+            "waiting": 0,
+            "dropped": 0,
+            "errors": {},
+            "messages": {},
+            "last_error": None,
+        }
 
     def finish(self, status: str | None = None) -> None:
         """Do nothing."""

@@ -119,9 +119,7 @@ class FileLogging:
         """
         return self._keep(name, lambda: self._put_model(model, name, input_example, metadata))
 
-    def _put_model(
-        self, model: Any, name: str, input_example: Any, extra: Mapping[str, Any] | None
-    ) -> ArtifactRef:
+    def _put_model(self, model: Any, name: str, input_example: Any, extra: Mapping[str, Any] | None) -> ArtifactRef:
         from mlops_sdk.run import models
         from mlops_sdk.values.media import render_json
 

@@ -11,17 +11,22 @@ from mlops_sdk.errors import InvalidValueError
 MAX_ID_BYTES = 128
 
 _ADJECTIVES = (
-    "able amber ample azure bold brave brief bright brisk calm clear clever cool coral crisp curious deft eager early "
-    "even exact fair fine firm fleet fresh gentle glad golden grand green happy honest ivory jolly keen kind lively "
-    "lucid lucky mellow merry mild neat noble olive patient plain proud quick quiet rapid ready royal sage sharp silver "
-    "simple smart smooth solid steady still sunny swift teal tidy true vivid warm wise witty young"
-).split()
+    "able", "amber", "ample", "azure", "bold", "brave", "brief", "bright", "brisk", "calm", "clear", "clever", "cool",
+    "coral", "crisp", "curious", "deft", "eager", "early", "even", "exact", "fair", "fine", "firm", "fleet", "fresh",
+    "gentle", "glad", "golden", "grand", "green", "happy", "honest", "ivory", "jolly", "keen", "kind", "lively",
+    "lucid", "lucky", "mellow", "merry", "mild", "neat", "noble", "olive", "patient", "plain", "proud", "quick",
+    "quiet", "rapid", "ready", "royal", "sage", "sharp", "silver", "simple", "smart", "smooth", "solid", "steady",
+    "still", "sunny", "swift", "teal", "tidy", "true", "vivid", "warm", "wise", "witty", "young",
+)  # fmt: skip
 _NOUNS = (
-    "acorn alder antler arbor aspen badger bay beacon birch bison brook canyon cedar cliff clover comet coral cove crane "
-    "creek delta dune eagle elm falcon fern finch fjord forest fox gale glade grove harbor hawk hazel heron hill ibis "
-    "iris island kestrel lagoon lake lark laurel lynx maple marsh meadow mesa moss oak orchid osprey otter owl pine pond "
-    "prairie quail raven reef ridge river robin sparrow spruce summit swan thicket tide trail vale willow wren"
-).split()
+    "acorn", "alder", "antler", "arbor", "aspen", "badger", "bay", "beacon", "birch", "bison", "brook", "canyon",
+    "cedar", "cliff", "clover", "comet", "coral", "cove", "crane", "creek", "delta", "dune", "eagle", "elm", "falcon",
+    "fern", "finch", "fjord", "forest", "fox", "gale", "glade", "grove", "harbor", "hawk", "hazel", "heron", "hill",
+    "ibis", "iris", "island", "kestrel", "lagoon", "lake", "lark", "laurel", "lynx", "maple", "marsh", "meadow",
+    "mesa", "moss", "oak", "orchid", "osprey", "otter", "owl", "pine", "pond", "prairie", "quail", "raven", "reef",
+    "ridge", "river", "robin", "sparrow", "spruce", "summit", "swan", "thicket", "tide", "trail", "vale", "willow",
+    "wren",
+)  # fmt: skip
 
 
 def new_run_id() -> str:

@@ -92,7 +92,7 @@ class Recorder:
         """Deliver what other writers of this run, living ones too, have published; errors are kept in the route."""
         try:
             recovery.collect(self.place.store, self.root, self.opening.run_id, but=self.journal.writer_id)
-        except Exception as error:  # somebody else's journal must not stop ours
+        except Exception as error:
             self.route.note(error)
 
     def close(self, timeout_s: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from mlops_sdk.run import active, background, endings
 from mlops_sdk.run.artifacts import Artifacts
 from mlops_sdk.run.endings import Ending
 from mlops_sdk.run.files import FileLogging
-from mlops_sdk.run.recorder import Opening, Recorder
+from mlops_sdk.run.recorder import Recorder
 from mlops_sdk.run.trouble import Troubles
 from mlops_sdk.values.metrics import flatten_metrics, to_float, to_step, to_time_ns
 from mlops_sdk.values.params import EncodedParam, check_key, decode_param, encode_param, flatten_params, same_param
@@ -48,7 +49,9 @@ class Run(FileLogging, RunView):
     run.
     """
 
-    def __init__(self, recorder: Recorder, *, name_hint: str = "", previous_params: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, recorder: Recorder, *, name_hint: str = "", previous_params: Mapping[str, Any] | None = None
+    ) -> None:
         self._recorder = recorder
         self._store = recorder.place.store
         self._run_id = recorder.opening.run_id
@@ -159,9 +162,14 @@ class Run(FileLogging, RunView):
         return key
 
     def _number(self, key: str, value: Any) -> float:
-        number, is_exact = to_float(value)
+        try:
+            number, is_exact = to_float(value)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"metric {key!r}: {error}", key=key) from error
         if not is_exact:
-            self._troubles.count("InexactInteger", f"metric {key!r}: {value} does not fit a float64, it became {number!r}")
+            self._troubles.count(
+                "InexactInteger", f"metric {key!r}: {value} does not fit a float64, it became {number!r}"
+            )
         return number
 
     def define_metric(
@@ -367,7 +375,9 @@ class Run(FileLogging, RunView):
         if route.sinks and route.acknowledged < target:
             error = self._recorder.delivery_error
             waiting = target - route.acknowledged
-            raise error or NotDurableError(f"{waiting} records are in the journal only after {timeout_s} s", waiting=waiting)
+            raise error or NotDurableError(
+                f"{waiting} records are in the journal only after {timeout_s} s", waiting=waiting
+            )
         if dropped:
             raise NotDurableError(f"{dropped} records were dropped for want of space", waiting=0)
 
@@ -425,7 +435,9 @@ class Run(FileLogging, RunView):
         """Log the final status, once; safe in a signal handler."""
         if self._ending is None and not self._recorder.journal.is_abandoned:
             self._ending = ending
-            self._guard("status", lambda: self._emit(Kind.STATUS, {"status": ending.status, "end_reason": ending.reason}))
+            self._guard(
+                "status", lambda: self._emit(Kind.STATUS, {"status": ending.status, "end_reason": ending.reason})
+            )
 
     def _close(self) -> None:
         """Deliver and tidy up now, or, while the capture still goes on, in the background."""
@@ -447,7 +459,11 @@ class Run(FileLogging, RunView):
         if not arrived or dropped or self._troubles.total:
             parts = [f"{count} x {cause}" for cause, count in self._troubles.counts.items()]
             parts += [f"{dropped} records dropped"] if dropped else []
-            parts += [] if arrived else ["not all of it is in the store yet: the next process that opens it delivers the rest"]
+            parts += (
+                []
+                if arrived
+                else ["not all of it is in the store yet: the next process that opens it delivers the rest"]
+            )
             background.say_last(self._troubles.label, parts)
 
     def __enter__(self) -> Self:
@@ -470,7 +486,11 @@ class Run(FileLogging, RunView):
     def __reduce__(self) -> tuple[Any, ...]:
         from mlops_sdk.run.start import unpickle
 
-        return unpickle, (self._run_id, self._recorder.place.store.uri, self._recorder.opening.payload.get("experiment"))
+        return unpickle, (
+            self._run_id,
+            self._recorder.place.store.uri,
+            self._recorder.opening.payload.get("experiment"),
+        )
 
     def __repr__(self) -> str:
         state = (self._ending.status if self._ending else "FINISHED") if self._is_over else "RUNNING"
@@ -493,7 +513,7 @@ def _chunks(rows: list[list[Any]]) -> list[tuple[int, int]]:
             bounds.append(index)
             size = len(row[0]) * 4 + len(row[2]) * 4 + 64
     bounds.append(len(rows))
-    return [(start, end) for start, end in zip(bounds[:-1], bounds[1:], strict=True) if end > start]
+    return [(start, end) for start, end in itertools.pairwise(bounds) if end > start]
 
 
 def _fits(config: JsonDict) -> bool:

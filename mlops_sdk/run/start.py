@@ -144,7 +144,7 @@ def _parent(parent: str | Run | None, nested: bool) -> str | None:
     if nested:
         return current.run_id if current is not None else None
     if current is not None and active.in_notebook():
-        print(f"mlops_sdk: run {current.name_hint} was still active and is finished now", file=sys.stderr)
+        sys.stderr.write(f"mlops_sdk: run {current.name_hint} was still active and is finished now\n")
         current.finish()
     elif current is not None:
         raise RunActiveError(current.run_id)

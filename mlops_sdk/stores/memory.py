@@ -215,6 +215,9 @@ class MemoryStore:
 
     def _on_status(self, writer: WriterState, event: Event) -> None:
         self._end(writer, event, event.time_ns, is_provisional=False)
+        run = self._run_of(writer)
+        if run.newest_owner == writer.writer_id:
+            run.note_ending(event.payload)
 
     def _on_lost(self, _editor: WriterState, event: Event) -> None:
         writer = self._writers[get(event.payload, "writer", str)]

@@ -11,10 +11,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from mlops_sdk.blobs.local import Blob
 from mlops_sdk.errors import ArtifactNotFoundError, IntegrityError, InvalidValueError
+
+if TYPE_CHECKING:
+    from mlops_sdk.blobs.progress import Progress
 
 
 class MemoryBlobs:
@@ -44,11 +47,20 @@ class MemoryBlobs:
             self.contents.setdefault(sha256, kept)
         return Blob(sha256, len(kept), is_new)
 
-    def put_file(self, path: str | Path) -> Blob:
+    def put_file(self, path: str | Path, *, progress: Progress | None = None) -> Blob:
         """See `Blobs.put_file`."""
         if not Path(path).is_file():
             raise InvalidValueError(f"{path} is no regular file")
-        return self.put_bytes(Path(path).read_bytes())
+        with Path(path).open("rb") as source:
+            return self.put_open(source, progress=progress)
+
+    def put_open(self, source: BinaryIO, *, progress: Progress | None = None) -> Blob:
+        """See `Blobs.put_open`."""
+        source.seek(0)
+        blob = self.put_bytes(source.read())
+        if progress is not None:
+            progress.update(blob.size_bytes)
+        return blob
 
     def has(self, sha256: str) -> bool:
         """See `Blobs.has`."""

@@ -17,7 +17,7 @@ from mlops_sdk.entities import (
     WriterState,
 )
 from mlops_sdk.journal.records import Event, Kind
-from mlops_sdk.values.params import decode_param
+from mlops_sdk.values.params import EncodedParam, decode_param, same_param
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict, ParamValue
@@ -70,8 +70,8 @@ class MemoryRun:
         The owner whose RUN came last: its ending is the run's.
     rewinds : list of int
         From which step attempts 1, 2, ... began.
-    params : dict of str to (str, str)
-        Kind and text by key.
+    param_history : list of (str, EncodedParam)
+        Values that were overwritten.
     points : dict of str to list of Point
         In the order of delivery, all attempts.
     """
@@ -79,8 +79,8 @@ class MemoryRun:
     head: RunHead
     newest_owner: str = ""
     rewinds: list[int] = field(default_factory=list)
-    params: dict[str, tuple[str, str]] = field(default_factory=dict)
-    param_history: list[tuple[str, str, str]] = field(default_factory=list)
+    params: dict[str, EncodedParam] = field(default_factory=dict)
+    param_history: list[tuple[str, EncodedParam]] = field(default_factory=list)
     config: JsonDict = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     points: dict[str, list[Point]] = field(default_factory=dict)
@@ -112,6 +112,11 @@ class MemoryRun:
         head = replace(self.head, status=status, end_reason=reason, end_ns=end_ns)
         self.head = replace(head, is_provisional=is_provisional)
 
+    def note_ending(self, payload: JsonDict) -> None:
+        """Keep what else was said of the ending, with the environment."""
+        said = {name: payload.get(name) for name in ("traceback", "attributes")}
+        self.environment.update({name: value for name, value in said.items() if value is not None})
+
     def _on_params(self, payload: JsonDict) -> None:
         entries = [_param(entry) for entry in get(payload, "params", list, [])]
         config, overwrite = get(payload, "config", dict, {}), get(payload, "overwrite", bool, False)
@@ -121,9 +126,9 @@ class MemoryRun:
             if old is None:
                 self.params[key] = value
             elif overwrite and old != value:
-                self.param_history.append((key, *old))
+                self.param_history.append((key, old))
                 self.params[key] = value
-            elif not _is_same_param(old, value):
+            elif not same_param(old, value):
                 refused.append(f"param {key!r} is {old} already, {value} was refused")
         self.config.update(config)
         if refused:
@@ -131,8 +136,8 @@ class MemoryRun:
 
     def _on_tags(self, payload: JsonDict) -> None:
         tags, gone = get(payload, "set", dict, {}), get(payload, "delete", list, [])
-        tags = {key: _is(text, str) for key, text in tags.items()}
-        gone = {_is(key, str) for key in gone}
+        for text in [*tags.values(), *gone]:
+            _is(text, str)
         self.tags = {key: text for key, text in {**self.tags, **tags}.items() if key not in gone}
 
     def _on_info(self, payload: JsonDict) -> None:
@@ -183,7 +188,7 @@ class MemoryRun:
 
     def decoded_params(self) -> dict[str, ParamValue]:
         """Params with their type."""
-        return {key: decode_param(kind, text) for key, (kind, text) in self.params.items()}
+        return {key: decode_param(param.kind, param.text) for key, param in self.params.items()}
 
     def select(self, key: str, *, rank: int | str | None, attempt: int | str | None) -> list[Point]:
         """Points of `key` in order; `rank` and `attempt` as in `Store.series`."""
@@ -274,14 +279,8 @@ def summarise(key: str, points: Sequence[Point]) -> MetricSummary:
     )
 
 
-def _param(entry: Sequence[Any]) -> tuple[str, tuple[str, str]]:
-    """(key, (kind, text)) of a param that can be read back."""
-    key, kind, text = _is(entry[0], str), _is(entry[1], str), _is(entry[2], str)
+def _param(entry: Sequence[Any]) -> tuple[str, EncodedParam]:
+    """Key and value of a param that can be read back."""
+    key, kind, text = (_is(field, str) for field in entry[:3])
     decode_param(kind, text)
-    return key, (kind, text)
-
-
-def _is_same_param(old: tuple[str, str], new: tuple[str, str]) -> bool:
-    if {old[0], new[0]} <= {"int", "float"} and decode_param(*old) == decode_param(*new):
-        return True
-    return old == new
+    return key, EncodedParam(kind, text, entry[3])

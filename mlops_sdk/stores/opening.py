@@ -129,7 +129,7 @@ def _open_local(location: Location) -> Place:
 
 def _open_scheme(uri: str) -> Store:
     scheme = _scheme(uri)
-    if scheme == "memory":
+    if scheme == "memory":  # each name is a store of its own
         from mlops_sdk.stores.memory import MemoryStore
 
         return cast("Store", MemoryStore())
@@ -146,7 +146,7 @@ def _announce(location: Location) -> None:
     """Say once, where the first run goes; a log record would be lost in most scripts."""
     import sys
 
-    print(f"mlops_sdk: runs are kept in {location.path} ({location.reason})", file=sys.stderr)
+    sys.stderr.write(f"mlops_sdk: runs are kept in {location.path} ({location.reason})\n")
 
 
 def forget_places() -> None:

@@ -136,7 +136,8 @@ class WriterScript:
         self, values: Mapping[str, Any], *, overwrite: bool = False, config: Mapping[str, Any] | None = None
     ) -> WriterScript:
         """Log PARAMS: flat values; `config` is the nested original, the same as `values` when left out."""
-        entries = [[key, *encode_param(value)] for key, value in values.items()]
+        encoded = {key: encode_param(value) for key, value in values.items()}
+        entries = [[key, each.kind, each.text, each.number] for key, each in encoded.items()]
         payload = {"params": entries, "overwrite": overwrite, "config": dict(values if config is None else config)}
         return self.event(Kind.PARAMS, payload)
 

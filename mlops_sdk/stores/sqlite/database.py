@@ -20,6 +20,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,14 +132,22 @@ class Database:
         file_id = _file_id(self.path)
         if self._writer is None or self._writer_file != file_id:
             self._drop_writer()
-            connection = open_writer(self.path, wal=self.wal)
-            self._writer, self._writer_file, self._checkpointed_bytes = connection, file_id, 0
+            self._writer = self._new_writer()
+            self._writer_file, self._checkpointed_bytes = file_id, 0
+        return self._writer
+
+    def _new_writer(self) -> sqlite3.Connection:
+        connection = open_writer(self.path, wal=self.wal)
+        try:
             if version_of(connection, self.path) < SCHEMA_VERSION:
                 from mlops_sdk.stores.sqlite.migrations import migrate
 
                 migrate(connection)
             self.store_id = _store_id(connection)
-        return self._writer
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _check_same(self, connection: sqlite3.Connection) -> None:
         """Refuse what another process made of the file meanwhile: a newer schema, another store."""
@@ -188,7 +197,8 @@ class Database:
                         version_of(connection, self.path)
                         yield connection
                     finally:
-                        connection.execute("ROLLBACK")
+                        if connection.in_transaction:
+                            connection.execute("ROLLBACK")
             finally:
                 with self._pool_mutex:
                     self._n_reading -= 1
@@ -210,15 +220,9 @@ class Database:
         try:
             yield connection
             is_sound = True
-        except sqlite3.Error:
-            raise
-        except BaseException:
-            is_sound = True  # not the connection's fault
-            raise
         finally:
-            if is_sound and not is_immutable and self._keep_reader(file_id, connection):
-                pass
-            else:
+            # immutable: what SQLite keeps in memory would hide that the file was replaced
+            if is_immutable or not is_sound or not self._keep_reader(file_id, connection):
                 connection.close()
 
     def _take_reader(self, file_id: FileId) -> tuple[sqlite3.Connection, bool]:
@@ -234,6 +238,8 @@ class Database:
         connection, is_immutable = open_reader(self.path)
         if version_of(connection, self.path) < SCHEMA_VERSION:
             connection.close()
+            if self.read_only:
+                raise StoreUnavailableError(f"{self.path} has an older format: open it once for writing")
             with self.exclusive():  # migrates it
                 pass
             connection, is_immutable = open_reader(self.path)
@@ -251,12 +257,11 @@ class Database:
 
     def rest(self) -> None:
         """Close every connection that is not in use; the next call opens what it needs."""
-        with translated(self.path), self._alone():
-            self._close_idle()
+        with translated(self.path), self._alone(), self._pool_mutex:
+            self._close_all()
 
-    def _close_idle(self) -> None:
-        with self._pool_mutex:
-            readers, self._readers = self._readers, []
+    def _close_all(self) -> None:
+        readers, self._readers = self._readers, []
         for _, connection in readers:
             connection.close()
         self._drop_writer()  # last: whoever closes the file last takes the log away, which a reader cannot
@@ -264,25 +269,34 @@ class Database:
     # -- forks ---------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> bool:
-        """Close the connections; returns whether all were, in which case the mutex is held."""
+        """Close every connection and keep others from opening one; returns False if some stay in use."""
+        deadline = time.monotonic() + _FORK_WAIT_S
         if not self._mutex.acquire(timeout=_FORK_WAIT_S):
             return False
-        self._close_idle()
-        return self._n_reading == 0
+        while self._pool_mutex.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            if self._n_reading == 0:
+                self._close_all()
+                return True
+            self._pool_mutex.release()
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.001)
+        self._mutex.release()
+        return False
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._pool_mutex.release()
+        self._mutex.release()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew: threads that held the locks are not here."""
+        """Begin anew, without the connections that stayed open and without the threads that held the locks."""
         self._mutex, self._pool_mutex = threading.Lock(), threading.Lock()
         # never closed, for that would release locks and delete files of the parent's
         _abandoned.extend(connection for _, connection in self._readers)
         if self._writer is not None:
             _abandoned.append(self._writer)
         self._writer, self._readers, self._n_reading = None, [], 0
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        with contextlib.suppress(RuntimeError):
-            self._mutex.release()
 
 
 def _file_id(path: Path) -> FileId:
@@ -306,28 +320,26 @@ def _refuse_after_fork(path: Path) -> None:
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _abandoned: list[sqlite3.Connection] = []
 _unusable: set[Path] = set()
-_held: list[Database] = []
-_busy: list[Database] = []
+_forking: dict[int, list[tuple[Database, bool]]] = {}
+"""By thread, for several may be forking: the databases, and whether they are closed and held."""
 
 
 def _before_fork() -> None:
-    for database in list(_databases):
-        (_held if database.before_fork() else _busy).append(database)
+    _forking[threading.get_ident()] = [(database, database.before_fork()) for database in list(_databases)]
 
 
 def _after_fork_in_parent() -> None:
-    for database in _held:
-        database.after_fork_in_parent()
-    _held.clear()
-    _busy.clear()
+    for database, is_held in _forking.pop(threading.get_ident(), ()):
+        if is_held:
+            database.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
-    _unusable.update(database.path for database in _busy)
-    for database in _held + _busy:
+    for database, is_held in _forking.pop(threading.get_ident(), ()):
+        if not is_held:
+            _unusable.add(database.path)
         database.after_fork_in_child()
-    _held.clear()
-    _busy.clear()
+    _forking.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,6 +14,8 @@ from pathlib import Path
 from mlops_sdk.errors import StoreUnavailableError
 
 _SHARED = stat.S_ISGID | stat.S_IWGRP
+_PRIVATE_FILE = 0o600
+_SHARED_FILE = 0o660
 _IS_POSIX = hasattr(os, "geteuid")
 
 
@@ -30,14 +32,10 @@ def prepare(directory: Path) -> int:
     """
     if not directory.is_dir():
         _make(directory)
-    status = directory.stat()
-    is_shared = status.st_mode & _SHARED == _SHARED
-    if _IS_POSIX and os.geteuid() not in (0, status.st_uid) and not is_shared:
-        raise StoreUnavailableError(
-            f"{directory} belongs to {_user_name(status.st_uid)}: it can be read, not written. Use a store of your own "
-            "(tracking_uri=), or have its owner share it with `mlops init --shared`"
-        )
-    return 0o660 if is_shared else 0o600
+    is_shared = directory.stat().st_mode & _SHARED == _SHARED
+    if not is_shared:
+        _refuse_somebody_elses(directory)
+    return _SHARED_FILE if is_shared else _PRIVATE_FILE
 
 
 def _make(directory: Path) -> None:
@@ -48,13 +46,32 @@ def _make(directory: Path) -> None:
 
 
 def create_file(path: Path, mode: int) -> None:
-    """Make an empty file with these permissions, unless it is there."""
-    with contextlib.suppress(FileExistsError):
+    """Make an empty file with these permissions, unless it is there.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If it is there and belongs to somebody else.
+    """
+    try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
-        try:
-            claim(descriptor, path.parent, mode)
-        finally:
-            os.close(descriptor)
+    except FileExistsError:
+        if mode == _PRIVATE_FILE:
+            _refuse_somebody_elses(path)
+        return
+    try:
+        claim(descriptor, path.parent, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_somebody_elses(path: Path) -> None:
+    owner = path.stat().st_uid
+    if _IS_POSIX and os.geteuid() not in (0, owner):
+        raise StoreUnavailableError(
+            f"{path} belongs to {_user_name(owner)}: it can be read, not written. Use a store of your own "
+            "(tracking_uri=), or have its owner share it with `mlops init --shared`"
+        )
 
 
 def claim(descriptor: int, directory: Path, mode: int) -> None:

@@ -90,9 +90,8 @@ class Appending(StoreCase):
     """What `Store.append`, `acknowledged` and `close` owe."""
 
     def test_a_store_tells_what_it_is(self, store: Store) -> None:
-        assert isinstance(store.uri, str) and store.uri
-        assert isinstance(store.store_id, str) and store.store_id
-        assert isinstance(store.is_remote, bool)
+        assert [type(store.uri), type(store.store_id), type(store.is_remote)] == [str, str, bool]
+        assert "" not in (store.uri, store.store_id)
         assert isinstance(store.blobs, Blobs)
 
     def test_two_stores_have_ids_of_their_own(self, store: Store, tmp_path: Path) -> None:
@@ -163,10 +162,9 @@ class Appending(StoreCase):
     def test_damaged_bytes_write_nothing(self, store: Store) -> None:
         script = WriterScript("run-1").run().tags(a="b").points("loss", [1.0, 2.0])
         batch = script.batch()
-        for what, wrong in damaged(batch).items():
+        for wrong in damaged(batch).values():
             with pytest.raises(StoreCorruptError):
                 store.append(wrong)
-                pytest.fail(f"accepted: {what}")
         assert store.acknowledged(script.header.writer_id) is None
         assert store.find(RunQuery(deleted=None)) == []
         assert store.append(batch) == script.last
@@ -195,7 +193,7 @@ class Appending(StoreCase):
                 assert part(store, "metrics", run_id)["accuracy"].last == 0.5
                 seen = head(store, run_id)
                 assert (seen.status, seen.experiment, seen.is_deleted) == ("RUNNING", "tests", False)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - all records are tried, and reported together
                 troubles.append(f"{kind}, {str(payload)[:60]}: {type(error).__name__}: {str(error)[:100]}")
         assert troubles == []
         assert len(observe(store)["runs"]) == len(CANNOT_BE_APPLIED)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def values(store: Store, key: str = "loss", **which: int | str) -> list[float]:
     """Values of a metric of run-1."""
-    found: list[float] = store.series("run-1", key, **which).value.tolist()  # type: ignore[arg-type]
+    found: list[float] = store.series("run-1", key, **which).value.tolist()
     return found
 
 

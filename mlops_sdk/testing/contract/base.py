@@ -6,7 +6,7 @@ import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -98,7 +98,7 @@ class StoreCase:
 
 def started(store: Store, run_id: str = "run-1", writer_id: str | None = None, **options: Any) -> WriterScript:
     """A writer whose RUN the store has; `options` are of `WriterScript`, and of RUN what is not."""
-    header = {name: options.pop(name) for name in ("clock", "role", "rank", "host", "pid") if name in options}
+    header = {name: options.pop(name) for name in ("clock", "role", "rank") if name in options}
     script = WriterScript(run_id, writer_id, **header).run(**options)
     script.send(store)
     return script
@@ -117,9 +117,10 @@ def head(store: Store, run_id: str = "run-1") -> RunHead:
     return found
 
 
-def part(store: Store, name: Part, run_id: str = "run-1") -> Any:
-    """One part of a run."""
-    return getattr(store.load([run_id], [name])[run_id], name)
+def part(store: Store, name: str, run_id: str = "run-1") -> Any:
+    """One field of a run's `RunParts`, loaded as the part it belongs to."""
+    asked = cast(Part, {"config": "params", "definitions": "metrics"}.get(name, name))
+    return getattr(store.load([run_id], [asked])[run_id], name)
 
 
 def known(store: Store, script: WriterScript) -> WriterState:

@@ -54,10 +54,12 @@ class Details(StoreCase):
     def test_params_come_back_with_their_type(self, store: Store) -> None:
         started(store).params(PARAMS, config={}).send(store)
         found = part(store, "params")
-        assert {key: plain(value) for key, value in found.items()} == {key: plain(value) for key, value in PARAMS.items()}
+        assert {key: plain(value) for key, value in found.items()} == {
+            key: plain(value) for key, value in PARAMS.items()
+        }
 
     @pytest.mark.parametrize(
-        ("old", "new"),
+        "old, new",
         [(1, 2), (1, "1"), (0.1, 0.2), (2**53, 2**53 + 1), (2**70, 2**70 + 1), (None, "None"), ([1], [2]), ("a", "A")],
     )
     def test_a_different_value_for_a_set_param_is_rejected(self, store: Store, old: Any, new: Any) -> None:
@@ -77,7 +79,7 @@ class Details(StoreCase):
         two.params({"lr": 2}, config={}).params({"of two": 2}, config={}).send(store)
         assert part(store, "params") == {"lr": 1, "of one": 1, "of two": 2}
 
-    @pytest.mark.parametrize(("old", "new"), [(1, 2), (1, "1"), ("a", None), (0.5, [0.5]), (2**70, 2**70 + 1)])
+    @pytest.mark.parametrize("old, new", [(1, 2), (1, "1"), ("a", None), (0.5, [0.5]), (2**70, 2**70 + 1)])
     def test_overwriting_replaces_value_and_type(self, store: Store, old: Any, new: Any) -> None:
         script = started(store).params({"key": old}, config={}).params({"key": new}, config={}, overwrite=True)
         script.send(store)

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.testing.batches import Clock
-from mlops_sdk.testing.contract.base import StoreCase, edit, head, known, started
+from mlops_sdk.testing.contract.base import StoreCase, edit, head, known, part, started
 
 if TYPE_CHECKING:
     from mlops_sdk.stores.protocol import Store
@@ -43,6 +43,13 @@ class Endings(StoreCase):
     def test_an_ending_needs_no_reason(self, store: Store) -> None:
         started(store).event(Kind.STATUS, {"status": "FINISHED", "end_reason": None}).send(store)
         assert (head(store).status, head(store).end_reason) == ("FINISHED", None)
+
+    def test_the_traceback_of_an_ending_is_kept_with_the_environment(self, store: Store) -> None:
+        script = started(store).event(Kind.ENVIRONMENT, {"argv": ["x"]})
+        script.status("FAILED", end_reason="exception", traceback="Traceback ...", attributes={"signals": [15]})
+        script.send(store)
+        expected = {"argv": ["x"], "traceback": "Traceback ...", "attributes": {"signals": [15]}}
+        assert part(store, "environment") == expected
 
     def test_an_attached_writer_ends_itself_only(self, store: Store, clock: Clock) -> None:
         started(store, writer_id="one", clock=clock)

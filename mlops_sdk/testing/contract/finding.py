@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlops_sdk.stores.protocol import Store
 
 NAN, INF = math.nan, math.inf
-SUMMARIES = ["first", "last", "min", "max", "mean", "count", "last_step"]
 
 
 def ordered(store: Store, kind: Any, key: str, *, descending: bool = False, summary: str = "last") -> list[str]:
@@ -77,18 +76,106 @@ class Finding(StoreCase):
         assert ids(store, id_like="first") == ["xyzzz%w"]
         assert ids(store, id_like="first", deleted=True) == ["abcd-1234"]
 
-    @pytest.mark.parametrize("key", ["run_id", "name", "experiment", "user", "host", "entry_point", "description"])
-    def test_order_by_what_a_run_said_of_itself(self, store: Store, clock: Clock, key: str) -> None:
+    def test_order_by_what_a_run_said_of_itself(self, store: Store, clock: Clock) -> None:
         for run_id, text in (("b", "beta"), ("c", "Gamma"), ("a", "alpha"), ("d", "\u03b4")):
-            said: dict[str, Any] = {"name": text, "experiment": text, "user": text, "entry_point": text}
-            started(store, run_id, clock=clock).event(Kind.INFO, {"description": text})
-            started(store, run_id, f"2 {run_id}", clock=clock)
-            edit(store, run_id, Kind.INFO, {"name": text, "experiment": text, "description": text}, clock=clock)
-            said["host"] = text
-            if key in ("user", "host", "entry_point"):
-                run_id = f"{run_id} itself"
-                started(store, run_id, clock=clock, **said)
-        expected = ["a", "b", "c", "d"] if key == "run_id" else ["c", "a", "b", "d"]
-        found = [run_id for run_id in ordered(store, "attribute", key)]
-        assert found == expected
-    # placeholder, rewritten below
+            names = ("name", "experiment", "user", "host", "entry_point", "description", "parent")
+            started(store, run_id, clock=clock).status("FINISHED").send(store)
+            started(store, f"{run_id} said", clock=clock, **dict.fromkeys(names, text))
+        assert ordered(store, "attribute", "run_id", descending=True)[:2] == ["d said", "d"]
+        for key in ("name", "experiment", "user", "host", "entry_point", "description", "parent"):
+            found = [run_id for run_id in ordered(store, "attribute", key) if run_id.endswith("said")]
+            assert found == ["c said", "a said", "b said", "d said"], key
+            backwards = [run_id for run_id in ordered(store, "attribute", key, descending=True) if "said" in run_id]
+            assert backwards == found[::-1], key
+
+    def test_order_by_times_and_status(self, store: Store, clock: Clock) -> None:
+        scripts = [started(store, run_id, clock=clock) for run_id in "abcd"]
+        for script, status in zip((scripts[2], scripts[0], scripts[1]), ("KILLED", "FAILED", "FINISHED"), strict=True):
+            script.status(status).send(store)
+        scripts[3].event(Kind.ENVIRONMENT, {"git": {"commit": "c0", "branch": "main", "dirty": True}}).send(store)
+        assert ordered(store, "attribute", "start_ns") == ["a", "b", "c", "d"]
+        assert ordered(store, "attribute", "start_ns", descending=True) == ["d", "c", "b", "a"]
+        assert ordered(store, "attribute", "end_ns") == ["c", "a", "b", "d"]
+        assert ordered(store, "attribute", "end_ns", descending=True) == ["b", "a", "c", "d"]
+        assert ordered(store, "attribute", "heard_ns") == ["c", "a", "b", "d"]
+        assert ordered(store, "attribute", "status") == ["a", "b", "c", "d"]
+        assert ordered(store, "attribute", "git_commit")[0] == "d"
+        assert ordered(store, "attribute", "git_commit", descending=True) == ["d", "c", "b", "a"]
+
+    @pytest.mark.parametrize("descending", [False, True])
+    def test_order_by_params_numbers_as_numbers_missing_and_nan_last(
+        self, store: Store, clock: Clock, descending: bool
+    ) -> None:
+        values = {"nine": 9, "ten": 10.0, "half": 0.5, "minus": -3, "down": -INF, "up": INF, "huge": 10**30}
+        for run_id, value in {"nan": NAN, **values}.items():
+            started(store, run_id, clock=clock).params({"key": value, "other": 1}).send(store)
+        started(store, "missing", clock=clock).params({"other": 1}).send(store)
+        expected = ["down", "minus", "half", "nine", "ten", "huge", "up"]
+        found = ordered(store, "params", "key", descending=descending)
+        assert found[:7] == (expected[::-1] if descending else expected)
+        assert found[7:] == ["missing", "nan"]
+
+    @pytest.mark.parametrize("kind", ["params", "tags"])
+    @pytest.mark.parametrize("descending", [False, True])
+    def test_order_by_text_missing_last(self, store: Store, clock: Clock, kind: str, descending: bool) -> None:
+        values = {"b": "beta", "G": "Gamma", "empty": "", "a": "alpha", "ten": "10", "nine": "9"}
+        for run_id, text in values.items():
+            started(store, run_id, clock=clock).params({"key": text}).tags(key=text).send(store)
+        started(store, "missing", clock=clock)
+        expected = ["empty", "ten", "nine", "G", "a", "b"]
+        found = ordered(store, kind, "key", descending=descending)
+        assert found == [*(expected[::-1] if descending else expected), "missing"]
+
+    @pytest.mark.parametrize("descending", [False, True])
+    def test_order_by_every_summary_missing_and_nan_last(self, store: Store, clock: Clock, descending: bool) -> None:
+        logged = {"b": [5.0, 1.0, 3.0], "a": [2.0, 0.5], "c": [1.0, -INF, 7.0, INF], "one": [4.0]}
+        for run_id, values in logged.items():
+            started(store, run_id, clock=clock).points("loss", values).points("other", [1.0]).send(store)
+        started(store, "missing", clock=clock).points("other", [1.0]).send(store)
+        started(store, "nan", clock=clock).points("loss", [NAN]).send(store)
+        expected = {
+            "first": ["c", "a", "one", "b"],
+            "last": ["a", "b", "one", "c"],
+            "min": ["c", "a", "b", "one"],
+            "max": ["a", "one", "b", "c"],
+            "mean": ["a", "b", "one"],
+            "count": ["one", "a", "b", "c"],
+            "last_step": ["one", "a", "b", "c"],
+        }
+        for summary, order in expected.items():
+            found = ordered(store, "metrics", "loss", descending=descending, summary=summary)
+            if summary in ("count", "last_step"):  # those are known of "nan", too: as of "one"
+                assert found[-1] == "missing"
+                found.remove("nan")
+                found.remove("missing")
+            else:
+                assert sorted(found[len(order) :]) == sorted({*logged, "missing", "nan"} - {*order}), summary
+                found = found[: len(order)]
+            assert found == (order[::-1] if descending else order), summary
+
+    def test_ties_are_newest_first_in_either_direction(self, store: Store, clock: Clock) -> None:
+        for run_id, loss in (("old", 1.0), ("low", 0.5), ("middle", 1.0), ("new", 1.0)):
+            started(store, run_id, clock=clock).points("loss", [loss]).tags(a=str(loss)).send(store)
+        assert ordered(store, "metrics", "loss") == ["low", "new", "middle", "old"]
+        assert ordered(store, "metrics", "loss", descending=True) == ["new", "middle", "old", "low"]
+        assert ordered(store, "tags", "a", descending=True) == ["new", "middle", "old", "low"]
+        assert ordered(store, "tags", "nowhere") == ["new", "middle", "low", "old"]
+        assert ordered(store, "attribute", "status", descending=True) == ["new", "middle", "low", "old"]
+
+    def test_the_first_term_decides_and_the_next_breaks_its_ties(self, store: Store, clock: Clock) -> None:
+        rows = {"a": (1.0, 3), "b": (2.0, 1), "c": (1.0, 1), "d": (2.0, 3), "e": (1.0, 2)}
+        for run_id, (loss, depth) in rows.items():
+            started(store, run_id, clock=clock).points("loss", [loss]).params({"depth": depth}).send(store)
+        terms = (OrderBy("metrics", "loss", descending=True), OrderBy("params", "depth"))
+        assert ids(store, order_by=terms) == ["b", "d", "c", "e", "a"]
+        assert ids(store, order_by=terms[::-1]) == ["b", "c", "e", "d", "a"]
+
+    def test_a_key_is_a_value_and_never_part_of_a_statement(self, store: Store, clock: Clock) -> None:
+        key = "k') OR 1=1; DROP TABLE runs; -- \"`%"
+        for run_id, loss in (("a", 2.0), ("b", 1.0), ("c", 3.0)):
+            script = started(store, run_id, clock=clock, experiment=key).tags(**{key: str(loss)})
+            script.params({key: loss}).points(key, [loss]).send(store)
+        for kind in ("tags", "params", "metrics"):
+            assert ordered(store, kind, key) == ["b", "a", "c"]
+        assert len(ids(store, experiment=key)) == 3
+        assert ids(store, experiment="k') OR 1=1; --") == ids(store, id_like="' OR 1=1 --") == []

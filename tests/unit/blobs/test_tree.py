@@ -370,7 +370,8 @@ def deep(tmp_path: Path) -> Iterator[Path]:
 def test_a_path_of_5000_levels_is_reported_not_followed(deep: Path) -> None:
     make(deep, "z")
     skipped, entry = walk_tree(deep)
-    assert entry == entry_of(deep, "z")
+    assert isinstance(entry, TreeEntry)
+    assert content_of(entry) == b"z"
     assert isinstance(skipped, Skipped)
     assert len(skipped.name.split("/")) == 513
     assert "at most 1,024" in skipped.reason

@@ -1,0 +1,192 @@
+"""Which runs, in which order: a `RunQuery` as one SQL statement.
+
+Values and keys are always bound, never part of the text. The statement is built from pieces that name what they need
+(`_Statement.metric`, `.param`, `.tag` join it once); a filter language adds conditions of the same kind.
+
+A first term on a metric is answered from the index on its summary, value by value, so that the best hundred of a hundred
+thousand runs are found without looking at the others; runs without a value come from a second statement.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from mlops_sdk.entities import MetricSummary, OrderBy, RunHead, RunQuery
+from mlops_sdk.errors import InvalidValueError
+
+_HEAD = """r.run_id, r.name, e.name, r.status, r.start_ns, r.end_ns, r.heard_ns, r.description, r.parent, r.user, r.host,
+r.entry_point, r.end_reason, r.is_provisional, r.deleted_ns IS NOT NULL, r.git_commit, r.git_branch, r.git_dirty"""
+_ATTRIBUTES = {name: f"r.{name}" for name in RunHead.__slots__} | {
+    "experiment": "e.name",
+    "is_deleted": "(r.deleted_ns IS NOT NULL)",
+    "duration_s": "((r.end_ns - r.start_ns) / 1e9)",
+}
+_SUMMARIES = frozenset(MetricSummary.__slots__) - {"key"}
+_INDEXED = ("last", "min", "max", "mean")
+_LIKE_FROM = 4
+"""A prefix or suffix of an id has at least so many characters."""
+
+
+def find_runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunHead]:
+    """See `Store.find`; `connection` is in a read transaction."""
+    if query.limit is not None and query.limit <= 0:
+        return []
+    rows: list[tuple[Any, ...]] = []
+    end = None if query.limit is None else query.offset + query.limit
+    for statement in _statements(query):
+        if end is None or len(rows) < end:
+            rows += connection.execute(*statement.build(None if end is None else end - len(rows)))
+    return [_head(row) for row in rows[query.offset : end]]
+
+
+def _head(row: tuple[Any, ...]) -> RunHead:
+    *values, is_provisional, is_deleted, commit, branch, is_dirty = row
+    return RunHead(
+        *values, bool(is_provisional), bool(is_deleted), commit, branch, None if is_dirty is None else bool(is_dirty)
+    )
+
+
+@dataclass(slots=True)
+class _Statement:
+    """A SELECT over runs that is being put together; values are bound by number."""
+
+    source: str = "runs r"
+    joins: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    aliases: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def bind(self, value: Any) -> str:
+        """The placeholder of a value."""
+        self.values.append(value)
+        return f"?{len(self.values)}"
+
+    def metric(self, key: str) -> str:
+        """Alias of the run's row of a metric, joined once; its columns are NULL where there is none."""
+        return self._joined("metrics", key, self._is_metric(key))
+
+    def param(self, key: str) -> str:
+        """Alias of a param, likewise."""
+        return self._joined("params", key, f"{{0}}.key = {self.bind(key)}")
+
+    def tag(self, key: str) -> str:
+        """Alias of a tag, likewise."""
+        return self._joined("tags", key, f"{{0}}.key = {self.bind(key)}")
+
+    def drive_by_metric(self, key: str) -> str:
+        """Begin with the rows of a metric instead of the runs; runs without it are left out. Returns its alias."""
+        alias = self.aliases["metrics", key] = "m0"
+        # CROSS: SQLite keeps the order of the tables
+        self.source = f"metrics {alias} CROSS JOIN runs r ON r.id = {alias}.run"
+        self.conditions.append(self._is_metric(key).format(alias))
+        return alias
+
+    def _is_metric(self, key: str) -> str:
+        return f"{{0}}.metric = (SELECT id FROM metric_keys WHERE name = {self.bind(key)})"
+
+    def _joined(self, table: str, key: str, condition: str) -> str:
+        if (table, key) not in self.aliases:
+            alias = self.aliases[table, key] = f"{table[0]}{len(self.aliases)}"
+            self.joins.append(f"LEFT JOIN {table} {alias} ON {alias}.run = r.id AND {condition.format(alias)}")
+        return self.aliases[table, key]
+
+    def build(self, limit: int | None) -> tuple[str, list[Any]]:
+        """Text and values."""
+        limited = f"LIMIT {self.bind(limit)}" if limit is not None else ""
+        where = f"WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+        sql = f"""SELECT {_HEAD} FROM {self.source} JOIN experiments e ON e.id = r.experiment {" ".join(self.joins)}
+            {where} ORDER BY {", ".join([*self.order, "r.start_ns DESC", "r.run_id DESC"])} {limited}"""  # noqa: S608
+        return sql, self.values
+
+
+def _statements(query: RunQuery) -> list[_Statement]:
+    """One statement, or two that follow each other: runs with a value of the metric, then runs without."""
+    if not _is_index_driven(query):
+        statement = _Statement()
+        _add_conditions(statement, query)
+        _add_order(statement, query.order_by)
+        return [statement]
+    first, rest = query.order_by[0], query.order_by[1:]
+    having, lacking = _Statement(), _Statement()
+    value = f"{having.drive_by_metric(first.key)}.{first.summary}"
+    having.conditions.append(f"{value} IS NOT NULL")
+    having.order.append(f"{value}{_direction(first)}")
+    lacking.conditions.append(f"{lacking.metric(first.key)}.{first.summary} IS NULL")
+    for statement in (having, lacking):
+        _add_conditions(statement, query)
+        _add_order(statement, rest)
+    return [having, lacking]
+
+
+def _is_index_driven(query: RunQuery) -> bool:
+    if not query.order_by or query.limit is None:
+        return False
+    # conditions that leave few runs are better looked at first
+    is_selective = query.run_ids is not None or query.id_like is not None or query.parent is not None
+    first = query.order_by[0]
+    return first.kind == "metrics" and first.summary in _INDEXED and not is_selective
+
+
+def _add_conditions(statement: _Statement, query: RunQuery) -> None:
+    add, bind = statement.conditions.append, statement.bind
+    if query.deleted is not None:
+        add(f"r.deleted_ns IS {'NOT ' if query.deleted else ''}NULL")
+    if query.experiment is not None:
+        add(f"r.experiment = (SELECT id FROM experiments WHERE name = {bind(query.experiment)})")
+    if query.parent is not None:
+        add(f"r.parent = {bind(query.parent)}")
+    if query.run_ids is not None:
+        import json
+
+        add(f"r.run_id IN (SELECT value FROM json_each({bind(json.dumps(query.run_ids))}))")
+    if query.id_like is not None:
+        _add_like(statement, query.id_like)
+
+
+def _add_like(statement: _Statement, text: str) -> None:
+    """A full id, else a prefix or suffix of one, or a name."""
+    value, n = statement.bind(text), len(text)
+    likely = [f"r.name = {value}"]
+    if n >= _LIKE_FROM:
+        likely += [f"substr(r.run_id, 1, {n}) = {value}", f"substr(r.run_id, -{n}) = {value}"]
+    statement.conditions.append(
+        f"(r.run_id = {value} OR NOT EXISTS (SELECT 1 FROM runs WHERE run_id = {value}) AND ({' OR '.join(likely)}))"  # noqa: S608
+    )
+
+
+def _add_order(statement: _Statement, terms: tuple[OrderBy, ...]) -> None:
+    for term in terms:
+        direction = _direction(term)
+        if term.kind == "params":
+            alias = statement.param(term.key)
+            # a number that is NaN has none to compare by: it is no text either
+            is_missing = f"({alias}.run IS NULL OR {alias}.number IS NULL AND {alias}.kind = 'float')"
+            is_text = f"({alias}.number IS NULL)"
+            statement.order += [is_missing, f"{is_text}{direction}", f"{alias}.number{direction}"]
+            statement.order.append(f"{alias}.text{direction}")
+        else:
+            value = _value(statement, term)
+            statement.order += [f"({value} IS NULL)", f"{value}{direction}"]
+
+
+def _value(statement: _Statement, term: OrderBy) -> str:
+    if term.kind == "tags":
+        return f"{statement.tag(term.key)}.value"
+    if term.kind == "metrics":
+        if term.summary not in _SUMMARIES:
+            raise InvalidValueError(
+                f"cannot order by {term.summary!r} of a metric; there are {', '.join(sorted(_SUMMARIES))}", key=term.key
+            )
+        return f"{statement.metric(term.key)}.{term.summary}"
+    if term.key not in _ATTRIBUTES:
+        raise InvalidValueError(
+            f"cannot order by {term.key!r}; there are {', '.join(sorted(_ATTRIBUTES))}", key=cast("str", term.key)
+        )
+    return _ATTRIBUTES[term.key]
+
+
+def _direction(term: OrderBy) -> str:
+    return " DESC" if term.descending else ""

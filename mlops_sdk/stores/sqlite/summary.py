@@ -1,0 +1,153 @@
+"""One row per run and metric: first, last, min, max, mean, kept up to date by merging the summary of each batch.
+
+Merging needs neither the points nor the order in which batches arrive: a summary depends on what was logged alone. Points
+of owners take the place of everybody else's.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlops_sdk.entities import MetricSummary
+from mlops_sdk.journal.summaries import PointSummary, mean_of, summarise
+from mlops_sdk.stores.sqlite import history
+
+if TYPE_CHECKING:
+    from mlops_sdk.journal.summaries import Place
+
+_COLUMNS = (
+    *("run", "metric", "is_owners", "count", "nan_count", "total", "mean"),
+    *("first", "first_step", "first_time_ns", "first_writer", "first_sequence"),
+    *("last", "last_step", "last_time_ns", "last_writer", "last_sequence"),
+    *("min", "min_step", "min_time_ns", "max", "max_step", "max_time_ns"),
+)
+
+
+def _takes_end(which: str, comparison: str) -> str:
+    """Condition on which the new first (or last) point takes the old one's place."""
+    place = "({0}.{1}_step, {0}.{1}_time_ns)"
+    new, old = place.format("excluded", which), place.format("metrics", which)
+    text = "(SELECT writer_id FROM writers WHERE id = {0}.{1}_writer)"
+    return f"""({new} {comparison} {old} OR {new} = {old} AND CASE
+        WHEN excluded.{which}_writer = metrics.{which}_writer
+        THEN excluded.{which}_sequence {comparison} metrics.{which}_sequence
+        ELSE {text.format("excluded", which)} {comparison} {text.format("metrics", which)} END)"""
+
+
+def _takes_extreme(which: str, comparison: str) -> str:
+    """Condition on which the new min (or max) takes the old one's place; of equals the one at the smallest step does."""
+    return f"""(excluded.{which} IS NOT NULL AND (metrics.{which} IS NULL OR excluded.{which} {comparison} metrics.{which}
+        OR excluded.{which} = metrics.{which} AND (excluded.{which}_step, excluded.{which}_time_ns)
+            < (metrics.{which}_step, metrics.{which}_time_ns)))"""
+
+
+def _assignments() -> Iterable[str]:
+    conditions = {
+        "first": _takes_end("first", "<"),
+        "last": _takes_end("last", ">"),
+        "min": _takes_extreme("min", "<"),
+        "max": _takes_extreme("max", ">"),
+    }
+    for column in _COLUMNS[7:]:
+        condition = conditions[column.partition("_")[0]]
+        yield f"{column} = CASE WHEN {condition} THEN excluded.{column} ELSE metrics.{column} END"
+    for column in ("count", "nan_count", "total"):
+        yield f"{column} = metrics.{column} + excluded.{column}"
+    yield """mean = max(coalesce(min(metrics.min, excluded.min), metrics.min, excluded.min),
+        min(coalesce(max(metrics.max, excluded.max), metrics.max, excluded.max), (metrics.total + excluded.total)
+            / nullif(metrics.count - metrics.nan_count + excluded.count - excluded.nan_count, 0)))"""
+
+
+_MERGE = f"""
+INSERT INTO metrics ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" * len(_COLUMNS))})
+ON CONFLICT (run, metric) DO UPDATE SET {", ".join(_assignments())}
+WHERE metrics.is_owners <= excluded.is_owners
+"""  # noqa: S608 - put together from the names above
+
+
+def merge(
+    connection: sqlite3.Connection, run: int, writer: int, summaries: Mapping[int, PointSummary], *, is_owner: bool
+) -> None:
+    """Merge summaries of one writer's points into the run's.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        In a write transaction.
+    run, writer : int
+        Row ids.
+    summaries : mapping of int to PointSummary
+        By row id of the metric.
+    is_owner : bool
+        Whether the writer is an owner of the run.
+    """
+    if is_owner:
+        connection.executemany(
+            "DELETE FROM metrics WHERE run = ? AND metric = ? AND NOT is_owners", [(run, metric) for metric in summaries]
+        )
+    rows = [(run, metric, is_owner, *_values(writer, summary)) for metric, summary in summaries.items()]
+    connection.executemany(_MERGE, rows)
+
+
+def _values(writer: int, summary: PointSummary) -> tuple[Any, ...]:
+    low, high = summary.min, summary.max
+    mean = math.nan
+    if low is not None and high is not None:
+        mean = mean_of(summary.total, summary.count - summary.nan_count, low.value, high.value)
+    return (
+        summary.count,
+        summary.nan_count,
+        summary.total,
+        mean,
+        *(*_position(summary.first), writer, summary.first.sequence),
+        *(*_position(summary.last), writer, summary.last.sequence),
+        *_position(low),
+        *_position(high),
+    )
+
+
+def _position(place: Place | None) -> tuple[float | None, int | None, int | None]:
+    return (None, None, None) if place is None else (place.value, place.step, place.time_ns)
+
+
+READ_COLUMNS = ", ".join(f"m.{column}" for column in MetricSummary.__slots__ if column != "key")
+"""What `summary_of` wants, in order, of the table under the alias ``m``."""
+
+
+def summary_of(key: str, values: tuple[Any, ...]) -> MetricSummary:
+    """The summary in a row of `READ_COLUMNS`; NULL is NaN, for a row has points."""
+    count, nan_count, first, first_step, first_time_ns, *rest = values
+    last, last_step, last_time_ns, low, low_step, low_time_ns, high, high_step, high_time_ns, mean = rest
+    if low is None:  # nothing but NaN: the extremes are where the first point is
+        low_step = high_step = first_step
+        low_time_ns = high_time_ns = first_time_ns
+    return MetricSummary(
+        key,
+        count,
+        nan_count,
+        *(_number(first), first_step, first_time_ns),
+        *(_number(last), last_step, last_time_ns),
+        *(_number(low), low_step, low_time_ns),
+        *(_number(high), high_step, high_time_ns),
+        _number(mean),
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def recompute(connection: sqlite3.Connection, run: int, metrics: Iterable[int]) -> None:
+    """Make the summaries of some metrics of a run anew, from the points that stand."""
+    wanted = sorted(metrics)
+    connection.executemany("DELETE FROM metrics WHERE run = ? AND metric = ?", [(run, metric) for metric in wanted])
+    is_owner = dict(
+        connection.execute(
+            "SELECT w.id, w.role = 'owner' FROM writers w JOIN runs r ON r.run_id = w.run_id WHERE r.id = ?", (run,)
+        )
+    )
+    for writer, points in history.standing_points(connection, run, wanted):
+        merge(connection, run, writer, summarise(points), is_owner=bool(is_owner[writer]))

@@ -1,0 +1,81 @@
+"""Any object as text: short, safe and the same in every process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import BuiltinFunctionType, FunctionType, MethodType
+
+from mlops_sdk.errors import InvalidValueError, MlopsError
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_SHOWN = 80
+
+
+def text_of(value: object) -> str:
+    """Describe an object as text that equal configurations share.
+
+    Parameters
+    ----------
+    value : object
+        Its `str` is taken; of bytes the `repr`; of a class or function the dotted name.
+
+    Returns
+    -------
+    str
+        Without memory addresses. When `str` raises, the `repr`; when that raises too, ``<module.Class>``.
+
+    Notes
+    -----
+    Runs code of the object, in a time that only that code bounds; an `Exception` of it never comes out.
+    """
+    if isinstance(value, (type, FunctionType, BuiltinFunctionType, MethodType)):
+        return _dotted_name(value)
+    if isinstance(value, (bytes, memoryview)):
+        return repr(bytes(value))
+    for render in (str, repr):
+        try:
+            text = render(value)
+        except Exception:  # noqa: BLE001, S112 - whatever it raises, the next rendering tells what the object is
+            continue
+        return _ADDRESS.sub("", str.__str__(text))
+    return f"<{_dotted_name(type(value))}>"
+
+
+def _dotted_name(named: object) -> str:
+    module = getattr(named, "__module__", None)
+    name = getattr(named, "__qualname__", None) or getattr(named, "__name__", "?")
+    return f"{name}" if module in (None, "builtins") else f"{module}.{name}"
+
+
+def shown(text: str) -> str:
+    """Text for an error message: quoted, short, with everything unprintable escaped."""
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def type_name(value: object) -> str:
+    """Name of the type as an error message gives it: ``int``, ``numpy.ndarray``."""
+    return _dotted_name(type(value))
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Map whatever code of the user's objects raises to `InvalidValueError`.
+
+    Parameters
+    ----------
+    what : str
+        Begins the message: what could not be done.
+
+    Raises
+    ------
+    InvalidValueError
+        From the `Exception` that came out of the block; errors of this package pass unchanged.
+    """
+    try:
+        yield
+    except MlopsError:
+        raise
+    except Exception as error:
+        raise InvalidValueError(f"{what}: {type(error).__name__}: {text_of(error)[:200]}") from error
