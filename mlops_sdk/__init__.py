@@ -16,15 +16,19 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mlops_sdk.api import *  # noqa: F403 - what `__getattr__` finds
-    from mlops_sdk.entities import ArtifactRef as ArtifactRef
-    from mlops_sdk.entities import Experiment as Experiment
-    from mlops_sdk.entities import MetricSeries as MetricSeries
-    from mlops_sdk.entities import MetricSummary as MetricSummary
+    from mlops_sdk.entities import ArtifactRef, Experiment, MetricSeries, MetricSummary
     from mlops_sdk.errors import *  # noqa: F403 - what `__getattr__` finds
-    from mlops_sdk.query.runs import Runs as Runs
-    from mlops_sdk.query.view import RunView as RunView
-    from mlops_sdk.run.run import Run as Run
+    from mlops_sdk.query.runs import Runs
+    from mlops_sdk.query.view import RunView
+    from mlops_sdk.run.run import Run
 
+_FUNCTIONS = (
+    "active_run", "attach_run", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
+    "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
+    "log_artifacts", "log_dict", "log_figure", "log_image", "log_metric", "log_metrics", "log_model", "log_param",
+    "log_params", "log_table", "log_text", "open_store", "restore_experiment", "restore_run", "search_runs",
+    "set_description", "set_experiment", "set_tag", "set_tags", "set_tracking_uri", "start_run",
+)  # fmt: skip
 _CLASSES = {
     "ArtifactRef": "mlops_sdk.entities",
     "Experiment": "mlops_sdk.entities",
@@ -34,28 +38,27 @@ _CLASSES = {
     "RunView": "mlops_sdk.query.view",
     "Runs": "mlops_sdk.query.runs",
 }
+_ERRORS = (
+    "AmbiguousRunError", "ArtifactNotFoundError", "DivergedError", "ExperimentNotFoundError", "FilterSyntaxError",
+    "ForeignStoreError", "IntegrityError", "InvalidValueError", "MetricNotFoundError", "MissingDependencyError",
+    "MlopsError", "NoActiveRunError", "NotDurableError", "NotFoundError", "ParamConflictError", "RunActiveError",
+    "RunExistsError", "RunFinishedError", "RunNotFoundError", "SequenceGapError", "StateError", "StoreCorruptError",
+    "StoreError", "StoreUnavailableError", "StoreVersionError", "UntrustedModelError",
+)  # fmt: skip
+_HOMES = dict.fromkeys(_FUNCTIONS, "mlops_sdk.api") | _CLASSES | dict.fromkeys(_ERRORS, "mlops_sdk.errors")
+
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
     """Public names load when they are first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mlops_sdk' has no attribute {name!r}")
     from importlib import import_module
 
-    if name in _CLASSES:
-        found = getattr(import_module(_CLASSES[name]), name)
-    else:
-        errors = import_module("mlops_sdk.errors")
-        if name in errors.__all__:
-            found = getattr(errors, name)
-        else:
-            api = import_module("mlops_sdk.api")
-            if name not in api.__all__:
-                raise AttributeError(f"module 'mlops_sdk' has no attribute {name!r}")
-            found = getattr(api, name)
-    globals()[name] = found
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return found
 
 
 def __dir__() -> list[str]:
-    from mlops_sdk import api, errors
-
-    return sorted({"__version__", *_CLASSES, *errors.__all__, *api.__all__})
+    return sorted(__all__)

@@ -49,8 +49,8 @@ def redact_text(text: str) -> str:
     Parameters
     ----------
     text : str
-        Output, a traceback, a diff, a command: any length; lone surrogates come back escaped, so that the result can be
-        encoded as UTF-8.
+        Output, a traceback, a diff, a command: any length; lone surrogates and NUL come back escaped, so that
+        every store takes the result.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]*\Z")
 # Options are written in lower case or are one letter; a secret that begins with a dash hardly is.
 _NEXT_OPTION = re.compile(r"--?(?:[a-z][a-z0-9_.-]*|[A-Za-z])(?:=|\Z)")
-_ASSIGNMENT = re.compile(r"(?s)([-+~]*[\w./@-]+)=(.+)")
+_ASSIGNMENT = re.compile(r"(?s)([-+~]*+[\w./@-]++)=(.+)")
 _NEXT_OPTION_IN_TEXT = re.compile(r"--?(?:[a-z][a-z0-9_.-]*+|[A-Za-z])(?:[=\s]|\Z)")
 _USER_OPTIONS = frozenset({"-u", "--user", "--proxy-user", "-U", "--userpwd"})
 _USER_AND_PASSWORD = re.compile(r"([^:/\s]+):(?!//)(?!\d+\Z)(.+)", re.DOTALL)
@@ -144,7 +144,9 @@ def _argument_text(argument: object) -> str:
 
 
 def _redact_after(before: str, argument: str) -> str:
-    if _OPTION.match(before) and not _NEXT_OPTION.match(argument):
+    if before.lower() in ("bearer", "basic"):
+        return redact_text(f"{before} {argument}")[len(before) + 1 :]
+    if (_OPTION.match(before) or before.endswith((":", "="))) and not _NEXT_OPTION.match(argument):
         strength = name_strength(before)
         if strength is not Strength.NONE and not _is_plain(before, argument, strength):
             return HIDDEN
@@ -171,7 +173,7 @@ def _redact_argument(argument: str) -> str:
 # A quote belongs to the run when something follows that does not look like the end of a quotation.
 _RUN = r"""(?:[^\s"'`<>]|["'`](?![\s,;:)\]}>]|\Z))*+"""
 _URL = re.compile("://(" + _RUN + ")")
-_PORT = re.compile(r"\d*\Z|[{$<%]")
+_PORT = re.compile(r"\d+\Z|[{$<%]")
 _AUTHORITY_END = re.compile(r"[/?#\\]|\Z")
 _REST = re.compile(r"[?#]")
 
@@ -205,8 +207,8 @@ def _authority_end(part: str) -> int:
     """
     match = _AUTHORITY_END.search(part)
     end = match.start() if match else len(part)
-    host, colon, port = part[:end].rpartition(":")
-    if colon and "@" not in host + port and "]" not in port and not _PORT.match(port):
+    _, colon, port = part[:end].partition(":")
+    if colon and not part.startswith("[") and "@" not in port and not _PORT.match(port):
         at = part.rfind("@")
         if at > end:
             after = _AUTHORITY_END.search(part, at)
@@ -245,7 +247,7 @@ def _without_scheme(text: str) -> str:
 # --- names and what they announce ------------------------------------------------------------------------------------
 
 _NAMED = re.compile(
-    r"""(?<![\w.-])(?P<dash>[-.]*+)(?P<name>\w[\w.-]*+)"""
+    r"""(?<![\w.-])(?P<escaped>(?<=\\)[nrt](?=[\w.-]))?+(?P<dash>[-.]*+)(?P<name>\w[\w.-]*+)"""
     r"""(?P<close>(?:\\{0,3}["'`])?+[\])]?+)"""
     r"""(?:[ \t]*+(?P<sign>=>|:=|[=!]?=|[:,>])[ \t]*+|(?P<gap>[ \t]++))"""
 )
@@ -267,7 +269,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d{1,9}(?:\.\d{0,18})?|\.\d{1,18})(?:[eE][+-]?\d{
 
 def _is_plain(name: str, value: str, strength: Strength) -> bool:
     """Whether it cannot be a secret: a truth value; after a weak name a number as well; a working directory."""
-    bare = value.strip().lower()
+    bare = value.strip(" ,;").lower()
     if name in ("PWD", "OLDPWD") and _DIRECTORY.match(value):
         return True
     return bare in _PLAIN_WORDS or (strength is Strength.WEAK and _NUMBER.fullmatch(bare) is not None)
@@ -279,7 +281,8 @@ def _hide_named(text: str) -> str:
     done = at = 0
     while match := _NAMED.search(text, at):
         at = match.end("name")
-        strength = name_strength(match["name"])
+        # `\nPASSWORD=` in the repr of a text, `\token=` in a path
+        strength = max(name_strength(match["name"]), name_strength((match["escaped"] or "") + match["name"]))
         if strength is Strength.NONE or not _announces(match, text, strength):
             continue
         for start, end in _value_spans(text, match):
@@ -358,6 +361,6 @@ def _string_end(text: str, at: int, escape: str, quote: str) -> int:
 
 
 def _storable(text: str) -> str:
-    """`text` that UTF-8 can encode: arguments and file names may hold lone surrogates."""
-    text = text if isinstance(text, str) else str(text)
+    """`text` that every store takes: arguments and file names may hold lone surrogates, output may hold NUL."""
+    text = (text if isinstance(text, str) else str(text)).replace("\0", "\\x00")
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -136,7 +136,7 @@ SHAPES = tuple(
 _SCHEME = re.compile(r"([bB](?<!\w[bB])(?i:earer|asic))([ \t]{1,4})([A-Za-z0-9._~+/=-]{8,})")
 _LOGIN = re.compile(r"(\blogin[ \t]++\S++[ \t]++password[ \t]++)\S++", re.IGNORECASE)
 _CONDA = re.compile(r"(conda[\w.-]{0,80}/t/)[\w.-]+")
-_USERINFO = re.compile(r"""(?<![^\s"'`=(,;])([\w.%+-]++):([^\s:@/"'`]{4,}+)@(?!sha\d)(?=[\w\[(])""")
+_USERINFO = re.compile(r"""(?<![^\s"'`=(,;\\])([\w.%+-]++):([^\s:@/"'`]{4,}+)@(?!sha\d)(?=[\w\[(])""")
 _NO_USERS = frozenset({"mailto", "npm", "sip"})
 
 
@@ -191,7 +191,7 @@ _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----")
 # In a string's repr or in JSON the line ends of a key are escaped.
 _LINE_END = re.compile(r"(\r?\n|\\r\\n|\\n)")
-_BASE64_LINE = re.compile(r"[A-Za-z0-9+/=]*")
+_BASE64_LINE = re.compile(r"[A-Za-z0-9+/=]*|\*\*\*")
 
 
 def hide_private_keys(text: str) -> str:
@@ -216,4 +216,4 @@ def _without_body(text: str) -> str:
     kept = len(parts)
     while kept and (_LINE_END.fullmatch(parts[kept - 1]) or _BASE64_LINE.fullmatch(parts[kept - 1].strip())):
         kept -= 1
-    return f"{''.join(parts[:kept])}\n{HIDDEN}\n" if kept else f"{HIDDEN}\n"
+    return f"{''.join(parts[:kept])}\n{HIDDEN}\n" if any(parts[kept:]) else text

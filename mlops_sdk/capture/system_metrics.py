@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mlops_sdk.capture.gpu import GpuSampler
+from mlops_sdk.capture.gpu import LIBRARY, GpuSampler
 
 SHORTEST_INTERVAL_S = 0.01
 DEFAULT_INTERVAL_S = 10.0
@@ -27,8 +27,8 @@ class SystemSampler:
         Between two samples; at least 0.01, else and for what is no number that or the default.
     emit : callable
         Takes the metrics of a sample, float by key (below); called in the sampler's thread.
-    gpu : GpuSampler or None
-        None: one for the installed NVIDIA driver, if any.
+    gpu_library : str
+        Name or path of the library that `GpuSampler` takes.
 
     Attributes
     ----------
@@ -58,11 +58,11 @@ class SystemSampler:
         interval_s: float = DEFAULT_INTERVAL_S,
         *,
         emit: Callable[[dict[str, float]], None],
-        gpu: GpuSampler | None = None,
+        gpu_library: str = LIBRARY,
     ) -> None:
         self._interval_s = max(interval_s, SHORTEST_INTERVAL_S) if math.isfinite(interval_s) else DEFAULT_INTERVAL_S
         self._emit = emit
-        self._gpu = GpuSampler() if gpu is None else gpu
+        self._gpu_library = gpu_library
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -113,13 +113,13 @@ class SystemSampler:
             self._thread = None
 
     def _run(self, ended: threading.Event) -> None:
-        metrics = _Metrics(self._note)
+        metrics, gpu = _Metrics(self._note), GpuSampler(self._gpu_library)
         due = time.monotonic() + min(_PRIMING_S, self._interval_s)
         while not ended.wait(max(0.0, due - time.monotonic())):
             due = max(due + self._interval_s, time.monotonic())
             with self._noting():
-                self._emit({**metrics.sample(), **self._gpu.sample()})
-        self._gpu.close()
+                self._emit({**metrics.sample(), **gpu.sample()})
+        gpu.close()
 
     def _note(self, error: BaseException) -> None:
         self.last_error = error
@@ -151,6 +151,8 @@ class _Metrics:
     def sample(self) -> dict[str, float]:
         """Every figure that can be had."""
         samples: dict[str, float] = {}
+        if self._process is None:  # no psutil
+            return samples
         for measure in (self._machine, self._load, self._own_process, self._disk, self._traffic):
             samples |= self._guarded(measure)
         return samples

@@ -119,8 +119,10 @@ def _identities(rows: Sequence[Row], chosen: Chosen) -> Iterator[tuple[str, str]
 # -- for people ----------------------------------------------------------------------------------------------------------
 
 
-def for_people(rows: Sequence[Row], chosen: Sequence[Chosen], now: datetime, *, children: bool) -> list[Column]:
-    """The table: what every run has, then the chosen columns, as far as they fit."""
+def for_people(
+    rows: Sequence[Row], chosen: Sequence[Chosen], now: datetime, *, children: bool, is_asked: bool
+) -> list[Column]:
+    """The table: what every run has, then the chosen columns; as far as they fit, unless they were asked for."""
     views = [row.view for row in rows]
     columns = [
         Column("id", [view.short_id for view in views], max_width=8),
@@ -134,13 +136,13 @@ def for_people(rows: Sequence[Row], chosen: Sequence[Chosen], now: datetime, *, 
         columns.append(Column("parent", [(view.parent or "")[-8:] for view in views], max_width=8))
     if not children and any(row.parts.children for row in rows):
         columns.append(Column("children", [str(len(row.parts.children) or "") for row in rows], is_right=True))
-    return columns + [_column(each, rows) for each in chosen]
+    return columns + [_column(each, rows, is_optional=not is_asked) for each in chosen]
 
 
-def _column(chosen: Chosen, rows: Sequence[Row]) -> Column:
+def _column(chosen: Chosen, rows: Sequence[Row], *, is_optional: bool) -> Column:
     values = [row.value(chosen.term) for row in rows]
     is_right = all(value is None or is_number(value) for value in values)
-    return Column(chosen.title, [short(value) for value in values], 20, is_right, is_optional=True)
+    return Column(chosen.title, [short(value) for value in values], 20, is_right, is_optional)
 
 
 # -- for programs --------------------------------------------------------------------------------------------------------
@@ -162,7 +164,11 @@ def flat(rows: Sequence[Row], chosen: Sequence[Chosen] | None) -> tuple[list[str
     columns = all_of(rows) if chosen is None else chosen
     titles = ["run_id", *attributes, *(each.title for each in columns)]
     lines = [
-        [row.view.run_id, *(getattr(row.view, name) for name in attributes), *(row.value(each.term) for each in columns)]
+        [
+            row.view.run_id,
+            *(getattr(row.view, name) for name in attributes),
+            *(row.value(each.term) for each in columns),
+        ]
         for row in rows
     ]
     return titles, lines

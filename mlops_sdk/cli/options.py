@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from mlops_sdk.query.view import RunView
     from mlops_sdk.stores.opening import Place
+    from mlops_sdk.stores.sqlite.store import SQLiteStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +37,9 @@ def store_option(function: F) -> F:
 
 def json_option(function: F) -> F:
     """``--json``, handed on as `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="For programs: JSON, exact to the last digit.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="For programs: JSON, exact to the last digit.")(
+        function
+    )
 
 
 def find_place(store: str | None) -> Place | None:
@@ -76,10 +79,29 @@ def need_place(store: str | None) -> Place:
     return place
 
 
+def need_local(store: str | None) -> tuple[Place, SQLiteStore]:
+    """The store that a command means, which is one on this machine.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If there is none.
+    InvalidValueError
+        If it is of another kind.
+    """
+    from mlops_sdk.errors import InvalidValueError
+    from mlops_sdk.stores.sqlite.store import SQLiteStore
+
+    place = need_place(store)
+    if not isinstance(place.store, SQLiteStore):
+        raise InvalidValueError(f"{place.store.uri} is no store on this machine: this command works on those only")
+    return place, place.store
+
+
 HOW_TO_START = "there is no store here yet: the first run makes one, and so does `mlops init`"
 
 
-def find_run(store: str | None, run: str) -> RunView:
+def find_run(store: str | None, run: str) -> tuple[Place, RunView]:
     """The run that a command means: a full id, the beginning or end of one, a name, or @1 for the latest.
 
     Raises
@@ -88,4 +110,5 @@ def find_run(store: str | None, run: str) -> RunView:
     """
     from mlops_sdk.query.search import resolve
 
-    return resolve(need_place(store), run)
+    place = need_place(store)
+    return place, resolve(place, run)

@@ -169,12 +169,15 @@ def _say_empty(place: Place | None, ask: Ask) -> None:
     else:
         where = place.location.path if place.location else place.store.uri
         terminal.say(f"no runs yet in {where}")
-        terminal.write("start one with\n\n    with mlops_sdk.start_run() as run:\n        run.log_metric('loss', 0.1)\n")
+        terminal.write(
+            "start one with\n\n    with mlops_sdk.start_run() as run:\n        run.log_metric('loss', 0.1)\n"
+        )
 
 
 def _write_table(rows: Sequence[Row], chosen: Sequence[Chosen] | None, ask: Ask, *, as_markdown: bool) -> None:
     shown = table_columns.differing(rows) if chosen is None else chosen
-    columns = table_columns.for_people(rows, shown, datetime.now(UTC), children=ask.children)
+    now = datetime.now(UTC)
+    columns = table_columns.for_people(rows, shown, now, children=ask.children, is_asked=chosen is not None)
     if as_markdown:
         cells = zip(*(column.cells for column in columns), strict=True)
         terminal.write(markdown_lines([column.title for column in columns], list(cells)))

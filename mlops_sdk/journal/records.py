@@ -231,13 +231,28 @@ def decode_header(data: bytes, *, place: str = "") -> WriterHeader:
     if len(data) < HEADER_BYTES or data[:8] != MAGIC:
         raise StoreCorruptError(f"{place or 'segment'}: no journal header", place=place)
     _, version, length, checksum = _PREFIX.unpack_from(data)
-    body = bytes(data[_PREFIX.size : _PREFIX.size + length])
-    if length > DROP_SLOT - _PREFIX.size or zlib.crc32(body) != checksum:
-        raise StoreCorruptError(f"{place or 'segment'}: damaged journal header", place=place)
-    if version > FORMAT:
+    if version > FORMAT:  # first of all: what follows is for the newer format to say
         raise StoreVersionError(f"journal segment {place}".rstrip(), version, FORMAT)
-    fields = json.loads(body)
-    return WriterHeader(**{name: fields[name] for name in WriterHeader.__slots__ if name in fields})
+    body = bytes(data[_PREFIX.size : _PREFIX.size + length])
+    header = _read_fields(body) if length <= DROP_SLOT - _PREFIX.size and zlib.crc32(body) == checksum else None
+    if header is None:
+        raise StoreCorruptError(f"{place or 'segment'}: damaged journal header", place=place)
+    return header
+
+
+def _read_fields(body: bytes) -> WriterHeader | None:
+    """The header that `body` spells, None where it spells none: a right checksum proves nothing about who wrote it."""
+    try:
+        said = json.loads(body)
+        header = WriterHeader(**{name: said[name] for name in WriterHeader.__slots__ if name in said})
+    except (ValueError, TypeError, RecursionError):
+        return None
+    texts = (header.run_id, header.writer_id, header.role, header.host, header.boot_id, header.pid_namespace)
+    rank = 0 if header.rank is None else header.rank
+    numbers = (header.first, header.index, header.clock_offset_ns, header.pid, rank)
+    are_texts = all(type(text) is str for text in (*texts, header.pid_start))
+    are_numbers = all(type(number) is int and -(2**63) <= number < 2**63 for number in numbers)
+    return header if are_texts and are_numbers and header.first >= 1 else None
 
 
 def encode_dropped(count: int) -> bytes:
@@ -342,11 +357,17 @@ def decode(batch: Batch) -> Decoded:
 
 
 def decode_frame(data: memoryview, offset: int, sequence: int, clock_offset_ns: int) -> Event:
-    """Read the framed record at `offset`, whose checksum was found right."""
+    """Read the framed record at `offset`, whose checksum was found right.
+
+    A payload that is no JSON comes back as None, for the store to reject: one bad record must not block its writer.
+    """
     mark, length, time = _FRAME.unpack_from(data, offset)
     start = offset + _FRAME.size
-    text = bytes(data[start : start + length]).decode("utf-8", "surrogatepass")
-    return Event(sequence, mark & ~FRAME_FLAG, time + clock_offset_ns, json.loads(text))
+    try:
+        payload = json.loads(bytes(data[start : start + length]).decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        payload = None
+    return Event(sequence, mark & ~FRAME_FLAG, time + clock_offset_ns, payload)
 
 
 def _decode_small(batch: Batch) -> Decoded:
@@ -373,11 +394,14 @@ def _decode_small(batch: Batch) -> Decoded:
 
 
 def add_event(decoded: Decoded, event: Event) -> None:
-    """Sort a framed record into key definitions and events."""
-    if event.kind == Kind.KEY:
-        decoded.keys[int(event.payload["id"])] = str(event.payload["name"])
-    else:
-        decoded.events.append(event)
+    """Sort a framed record into key definitions and events; a key that cannot be read is left to the store to reject."""
+    payload: Any = event.payload
+    if event.kind == Kind.KEY and type(payload) is dict:
+        key_id, name = payload.get("id"), payload.get("name")
+        if type(key_id) is int and type(name) is str:
+            decoded.keys[key_id] = name
+            return
+    decoded.events.append(event)
 
 
 def check_whole(batch: Batch, end: int) -> None:

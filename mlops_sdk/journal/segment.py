@@ -111,7 +111,8 @@ def prepare(directory: Path, size_bytes: int, *, is_mapped: bool, touch: bool = 
     try:
         if is_mapped:
             return _prepare_mapped(path, fd, size_bytes, touch)
-        os.write(fd, bytes(HEADER_BYTES))
+        if os.write(fd, bytes(HEADER_BYTES)) != HEADER_BYTES:  # records behind half a header would be no slots
+            raise OSError(errno.ENOSPC, "the disk took part of a header", str(path))
         return AppendedSegment(path, fd, size_bytes)
     except BaseException:
         os.close(fd)
@@ -210,7 +211,11 @@ class MappedSegment(_File):
         self._name(header, name)
 
     def published(self) -> int:
-        return self._end if self.is_sealed else self._mapping.tell()
+        if self.is_sealed:
+            return self._end
+        position = self._mapping.tell()
+        # At its end a mapping is full, or being sealed, by another thread or by a call that was interrupted.
+        return self._settled_end(self._mark) if position == self.size_bytes and self._mark else position
 
     def seal(self) -> int:
         if not self.is_sealed:
@@ -246,7 +251,7 @@ class MappedSegment(_File):
             os.unlink(self.path)
 
     def abandon(self) -> None:
-        self.is_sealed = True
+        self._end, self.is_sealed = self.published(), True
         with contextlib.suppress(BufferError):
             self._mapping.close()
         self._close_fd()
@@ -267,6 +272,10 @@ class LockedMappedSegment(MappedSegment):
     def seal(self) -> int:
         with self._lock:
             return super().seal()
+
+    def abandon(self) -> None:
+        self._lock = threading.RLock()  # a thread of the parent may have held it
+        super().abandon()
 
 
 class AppendedSegment(_File):
@@ -307,12 +316,17 @@ class AppendedSegment(_File):
             if self.is_sealed or size > self._room:
                 raise ValueError("no room")
             self._room -= size
-            if os.write(self.fd, data) != size:
-                self._cut_short(size)
+            written = os.write(self.fd, data)
+            if written != size:
+                self._cut_short(written, size)
 
-    def _cut_short(self, size: int) -> None:
-        """A disk that filled up in the middle of a record: end at the last whole one."""
-        end = self._end = HEADER_BYTES + sound_prefix(self.read(HEADER_BYTES, self.size_bytes), self.header.seed)
+    def _cut_short(self, written: int, size: int) -> None:
+        """A disk that filled up in the middle of a write: end before it, so that all of it counts as dropped.
+
+        A signal handler that logged just behind it has moved the position; its record is behind the torn one, and lost.
+        """
+        sound = HEADER_BYTES + sound_prefix(self.read(HEADER_BYTES, self.size_bytes), self.header.seed)
+        end = self._end = min(sound, os.lseek(self.fd, 0, os.SEEK_CUR) - written)
         self.is_sealed = True
         with contextlib.suppress(OSError):
             os.ftruncate(self.fd, end)
@@ -345,5 +359,6 @@ class AppendedSegment(_File):
             os.unlink(self.path)
 
     def abandon(self) -> None:
-        self.is_sealed = True
+        self._lock = threading.RLock()  # a thread of the parent may have held it
+        self._end, self.is_sealed = self.published(), True
         self._close_fd()

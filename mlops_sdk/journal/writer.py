@@ -21,7 +21,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic_ns
@@ -214,7 +214,7 @@ class Journal:
         """
         ids, tops, seed = self._ids, self._tops, self._seed
         if step is None:
-            step = 1 + max([tops[key] for key in values], default=-1)
+            step = self._claim_step(values)
         now = monotonic_ns() if time is None else time - self.clock_offset_ns
         records = []
         for key, value in values.items():
@@ -229,6 +229,18 @@ class Journal:
             self._write(data)
         except ValueError:
             self._publish(data)
+
+    def _claim_step(self, keys: Iterable[str]) -> int:
+        """1 + the highest step of `keys`, taken for all of them, or a higher one if another thread was quicker."""
+        tops = self._tops
+        while True:
+            step = 1 + max([tops[key] for key in keys], default=-1)
+            for key in keys:
+                if tops[key] >= step:
+                    break
+                tops[key] = step  # no other thread can run between the comparison and this
+            else:
+                return step
 
     def _publish_many(self, records: list[bytes]) -> None:
         for start in range(0, len(records), _MAX_POINTS):

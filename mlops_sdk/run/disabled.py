@@ -35,7 +35,7 @@ class DisabledRun(Run):
         """Do nothing."""
 
     def _guard(self, key: str | None, action: Any) -> None:
-        pass
+        """Do nothing."""
 
     def _keep(self, name: str, put: Any) -> ArtifactRef:
         return ArtifactRef(str(name), error=_WHY)
@@ -78,7 +78,7 @@ class DisabledRun(Run):
         """Another run that records nothing."""
         return DisabledRun(self._run_id, name or self.name_hint)
 
-    def flush(self, timeout_s: float = 30.0) -> None:
+    def flush(self, timeout_s: float = 30.0, *, count_dropped: bool = True) -> None:
         """Do nothing."""
 
     def health(self) -> dict[str, Any]:

@@ -158,6 +158,20 @@ def _at_exit() -> None:
     from mlops_sdk.run import background
 
     background.wait_for_closings()
+    if isinstance(ending.error, KeyboardInterrupt):
+        _restore_interrupted_exit()
+
+
+def _restore_interrupted_exit() -> None:
+    """Have the interpreter still end by SIGINT, so that a shell loop around the script stops too.
+
+    CPython notes that an interrupt was not handled where code compiled from text ends, and forgets it when other such code
+    runs: defining a dataclass is enough. A text that ends by an interrupt sets the note again.
+    """
+    try:
+        exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
+    except KeyboardInterrupt:
+        return
 
 
 def _finalize_in_worker() -> None:

@@ -33,6 +33,9 @@ from mlops_sdk.stores.memory_run import MemoryRun, Point, ending, get, new_run
 if TYPE_CHECKING:
     from mlops_sdk.stores.protocol import Blobs
 
+LIKE_FROM = 4
+"""A prefix or suffix of an id has at least so many characters."""
+
 
 class Rejected(NamedTuple):
     """A record, or a part of it, that was acknowledged and could not be applied; `kind` is 0 for a point."""
@@ -337,7 +340,8 @@ def _fits(head: RunHead, query: RunQuery) -> bool:
 
 
 def _is_like(head: RunHead, text: str) -> bool:
-    return head.name == text or head.run_id.startswith(text) or head.run_id.endswith(text)
+    is_part = len(text) >= LIKE_FROM and (head.run_id.startswith(text) or head.run_id.endswith(text))
+    return is_part or text in (head.run_id, head.name)
 
 
 def _attribute(of: RunHead | MetricSummary, name: str) -> object:

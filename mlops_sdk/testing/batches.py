@@ -86,12 +86,18 @@ class WriterScript:
     def event(self, kind: int, payload: Any, *, time_ns: int | None = None) -> WriterScript:
         """Log a framed record; `time_ns` is wall time, the clock's when left out."""
         time = (self.clock() if time_ns is None else time_ns) - self.header.clock_offset_ns
-        return self._log(encode_frame(kind, time, payload, self.header.seed))
+        return self.record(encode_frame(kind, time, payload, self.header.seed))
 
     def point(self, key_id: int, step: int, value: float, *, time_ns: int | None = None) -> WriterScript:
         """Log one point under a key id, whether or not that was defined."""
         time = (self.clock() if time_ns is None else time_ns) - self.header.clock_offset_ns
-        return self._log(encode_point(key_id, time, step, value, self.header.seed))
+        return self.record(encode_point(key_id, time, step, value, self.header.seed))
+
+    def record(self, record: bytes) -> WriterScript:
+        """Log bytes as they stand: a whole number of slots, with a checksum of this writer's."""
+        self.records.append((self.last + 1, record))
+        self.last += len(record) // SLOT_BYTES
+        return self
 
     def key(self, name: str) -> int:
         """Id of a metric; logs its definition on first use, as a writer does."""
@@ -175,11 +181,6 @@ class WriterScript:
                 batches.append(Batch(self.header, chosen[0][0], b"".join(data for _, data in chosen)))
             start += size
         return batches
-
-    def _log(self, record: bytes) -> WriterScript:
-        self.records.append((self.last + 1, record))
-        self.last += len(record) // SLOT_BYTES
-        return self
 
     def _next_steps(self, key: str, count: int) -> list[int]:
         first = self._steps.get(key, -1) + 1

@@ -54,7 +54,7 @@ ORDERS = st.lists(
 QUERIES = st.builds(
     RunQuery,
     experiment=st.none() | NAMES,
-    id_like=st.none() | st.sampled_from(["run-", "un-1", "n-2", "run-3", "run_1"]),
+    id_like=st.none() | st.sampled_from(["run-", "un-1", "run-3", "run_1", "cafe\u0301"]),
     deleted=st.sampled_from([False, True, None]),
     order_by=ORDERS.map(tuple),
     limit=st.none() | st.integers(0, 3),

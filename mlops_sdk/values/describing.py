@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import BuiltinFunctionType, FunctionType, MethodType
 
 from mlops_sdk.errors import InvalidValueError, MlopsError
 
@@ -19,7 +18,7 @@ def text_of(value: object) -> str:
     Parameters
     ----------
     value : object
-        Its `str` is taken; of bytes the `repr`; of a class or function the dotted name.
+        Its `str` is taken; of bytes the `repr`; of a class, and of a callable with a name of its own, the dotted name.
 
     Returns
     -------
@@ -30,17 +29,20 @@ def text_of(value: object) -> str:
     -----
     Runs code of the object, in a time that only that code bounds; an `Exception` of it never comes out.
     """
-    if isinstance(value, (type, FunctionType, BuiltinFunctionType, MethodType)):
-        return _dotted_name(value)
-    if isinstance(value, (bytes, memoryview)):
-        return repr(bytes(value))
-    for render in (str, repr):
+    for render in (_render, repr):
         try:
             text = render(value)
         except Exception:  # noqa: BLE001, S112 - whatever it raises, the next rendering tells what the object is
             continue
         return _ADDRESS.sub("", str.__str__(text))
     return f"<{_dotted_name(type(value))}>"
+
+
+def _render(value: object) -> str:
+    if isinstance(value, (bytes, memoryview)):
+        return repr(bytes(value))
+    is_named = isinstance(value, type) or (callable(value) and isinstance(getattr(value, "__qualname__", None), str))
+    return _dotted_name(value) if is_named else str(value)
 
 
 def _dotted_name(named: object) -> str:

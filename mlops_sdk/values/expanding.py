@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -22,14 +23,13 @@ def unwrap(value: Any) -> Any:
         If an interpolation of the config cannot be resolved.
     """
     if comes_from(value, "omegaconf", "DictConfig", "ListConfig"):
-        from omegaconf import OmegaConf  # loaded already: the object comes from it
-
         with refusing("the OmegaConf config could not be resolved; OmegaConf.to_container(config) leaves it as it is"):
-            return OmegaConf.to_container(value, resolve=True, throw_on_missing=False)
+            return sys.modules["omegaconf"].OmegaConf.to_container(value, resolve=True, throw_on_missing=False)
     if getattr(type(value), "__pydantic_root_model__", False) is True:
         return value.root
-    fields = vars(value) if isinstance(getattr(type(value), "__fields__", None), dict) else {}
-    return fields["__root__"] if list(fields) == ["__root__"] else value
+    if _is_pydantic_v1(type(value)) and list(vars(value)) == ["__root__"]:
+        return vars(value)["__root__"]
+    return value
 
 
 def is_estimator(value: object) -> bool:
@@ -77,8 +77,9 @@ def as_mapping(value: Any) -> Mapping[Any, Any] | None:
 
 def _named_tuple(value: Any) -> dict[str, Any] | None:
     names = getattr(type(value), "_fields", None)
-    is_one = isinstance(value, tuple) and isinstance(names, tuple)
-    return dict(zip(names, value, strict=False)) if is_one and names is not None else None
+    if not (isinstance(value, tuple) and isinstance(names, tuple)):
+        return None
+    return dict(zip(names, value, strict=False))
 
 
 def _fields(value: Any) -> dict[str, Any] | None:
@@ -92,9 +93,13 @@ def _pydantic(value: Any) -> dict[str, Any] | None:
     kind = type(value)
     if hasattr(kind, "model_dump") and isinstance(getattr(kind, "model_fields", None), dict):
         return _present(value, list(kind.model_fields)) | (getattr(value, "__pydantic_extra__", None) or {})
-    if hasattr(kind, "__validators__") and isinstance(getattr(kind, "__fields__", None), dict):  # v1
-        return dict(vars(value))
-    return None
+    return dict(vars(value)) if _is_pydantic_v1(kind) else None
+
+
+def _is_pydantic_v1(kind: Any) -> bool:
+    # v2 answers to __fields__ too, with a warning
+    is_v2 = hasattr(kind, "model_dump")
+    return not is_v2 and hasattr(kind, "__validators__") and isinstance(getattr(kind, "__fields__", None), dict)
 
 
 def _namespace(value: Any) -> dict[str, Any] | None:

@@ -62,7 +62,9 @@ def named_items(mapping: Mapping[Any, Any], max_keys: int) -> dict[str, Any]:
 
 
 def _snapshot(mapping: Mapping[Any, Any], max_keys: int) -> list[tuple[Any, Any]]:
-    with refusing(f"a mapping of type {type_name(mapping)} could not be read; if another thread changes it, pass a copy"):
+    with refusing(
+        f"a mapping of type {type_name(mapping)} could not be read; if another thread changes it, pass a copy"
+    ):
         pairs: list[Any] = []
         for attempt in range(1, _TRIES + 1):
             try:
@@ -114,9 +116,7 @@ def flatten(
 
 
 class _Walk:
-    def __init__(
-        self, separator: str, max_keys: int, children: Callable[[Any], Mapping[Any, Any] | None]
-    ) -> None:
+    def __init__(self, separator: str, max_keys: int, children: Callable[[Any], Mapping[Any, Any] | None]) -> None:
         self.leaves: dict[str, tuple[Path, Any]] = {}
         self._separator = separator
         self._max_keys = max_keys

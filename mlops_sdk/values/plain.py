@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, MappingView, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from enum import Enum
 from itertools import accumulate, islice
 from operator import mul
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.values.describing import refusing, text_of, type_name
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 MAX_TEXT_BYTES = 64 * 1024
 """Longest text of a param, in UTF-8 bytes."""
 
-_MAX_INT_BITS = int(MAX_TEXT_BYTES * math.log2(10))
+_MAX_INT_DIGITS = MAX_TEXT_BYTES - 1  # and a sign
+_MAX_INT_BITS = int(_MAX_INT_DIGITS * math.log2(10))
 # 10**640 has more: the shortest limit on the digits of an int that Python can be set to
 _MAX_JSON_INT_BITS = 2126
 _CHUNK_DIGITS = 600
@@ -86,10 +89,10 @@ class _Conversion:
             with self._inside(value):
                 items = named_items(mapping, self._left)
                 return {self._key(name): self._element(item) for name, item in items.items()}
-        if isinstance(value, Set):
-            return sorted_plain(self._list(value, value))
-        if isinstance(value, Sequence) and not isinstance(value, _TEXT_LIKE):
-            return self._list(value, value)
+        if isinstance(value, (Sequence, AbstractSet, MappingView)) and not isinstance(value, _TEXT_LIKE):
+            is_ordered = isinstance(value, (Sequence, MappingView))
+            found = self._list(value, cast("Iterable[Any]", value))
+            return found if is_ordered else _sorted(found)
         return self._text(value)
 
     def _list(self, owner: object, items: Iterable[Any]) -> list[Any]:
@@ -113,7 +116,7 @@ class _Conversion:
         self._spend(max(accumulate(shape, mul)))  # a shape (10**9, 0) holds no value, and 10**9 lists
         if kind in ("m", "M") and comes_from(value, "numpy", "ndarray"):
             value = value.astype(str)
-        return self._list(value, value.tolist())
+        return self._list(value, value.tolist() if hasattr(value, "tolist") else value.to_list())
 
     def _scalar(self, value: Any) -> ParamValue:
         item = value.item()
@@ -124,7 +127,7 @@ class _Conversion:
 
     def _text(self, value: object) -> str:
         if isinstance(value, (bytes, bytearray, memoryview)):
-            self._spend(len(value))
+            self._spend(memoryview(value).nbytes)
         text = text_of(value)
         self._spend(len(text))
         return text
@@ -137,28 +140,17 @@ class _Conversion:
                 "with log_dict(), log_table() or log_text()"
             )
 
-    def _inside(self, owner: object) -> _Level:
+    @contextmanager
+    def _inside(self, owner: object) -> Iterator[None]:
         if id(owner) in self._above:
             raise InvalidValueError(f"a value of type {type_name(owner)} contains itself")
         if len(self._above) >= MAX_DEPTH:
             raise InvalidValueError(f"values nest deeper than {MAX_DEPTH} levels")
-        return _Level(self._above, owner)
-
-
-class _Level:
-    """While it is open, `owner` is above whatever is converted."""
-
-    __slots__ = ("_above", "_owner")
-
-    def __init__(self, above: set[int], owner: object) -> None:
-        self._above = above
-        self._owner = owner
-
-    def __enter__(self) -> None:
-        self._above.add(id(self._owner))
-
-    def __exit__(self, *_: object) -> None:
-        self._above.discard(id(self._owner))
+        self._above.add(id(owner))
+        try:
+            yield
+        finally:
+            self._above.discard(id(owner))
 
 
 def _enum(value: Enum) -> ParamValue:
@@ -177,7 +169,7 @@ def _builtin_number(value: float) -> bool | int | float:
     return int.__index__(value) if isinstance(value, int) else float.__float__(value)
 
 
-def sorted_plain(items: list[Any]) -> list[Any]:
+def _sorted(items: list[Any]) -> list[Any]:
     """Bring the elements of a set into an order that does not depend on their hashes."""
     kinds = {type(item) for item in items}
     if kinds <= {str} or (kinds <= {bool, int, float} and not any(item != item for item in items)):
@@ -190,18 +182,31 @@ def json_int(value: ParamValue) -> ParamValue:
     return int_text(value) if type(value) is int and value.bit_length() > _MAX_JSON_INT_BITS else value
 
 
+def named_floats(plain: Any) -> Any:
+    """Replace the floats that JSON lacks by their names."""
+    if isinstance(plain, float) and not math.isfinite(plain):
+        return "NaN" if math.isnan(plain) else "Infinity" if plain > 0 else "-Infinity"
+    if isinstance(plain, list):
+        return [named_floats(item) for item in plain]
+    if isinstance(plain, dict):
+        return {key: named_floats(item) for key, item in plain.items()}
+    return plain
+
+
 def int_text(value: int) -> str:
     """Write an int in decimal digits, exactly, whatever `sys.set_int_max_str_digits` says.
 
     Raises
     ------
     InvalidValueError
-        If it has more than `MAX_TEXT_BYTES` digits.
+        If it has so many digits that the text would have more than `MAX_TEXT_BYTES`.
     """
     if value.bit_length() <= _MAX_JSON_INT_BITS:
         return str(value)
     if value.bit_length() > _MAX_INT_BITS:
-        raise InvalidValueError(f"an int of more than {MAX_TEXT_BYTES:,} digits: log it as an artifact, with log_text()")
+        raise InvalidValueError(
+            f"an int of more than {_MAX_INT_DIGITS:,} digits: log it as an artifact, with log_text()"
+        )
     chunks, rest = [], abs(value)
     while rest:
         rest, chunk = divmod(rest, 10**_CHUNK_DIGITS)
@@ -215,10 +220,10 @@ def int_from_text(text: str) -> int:
     Raises
     ------
     InvalidValueError
-        If it is anything but an optional minus and at most `MAX_TEXT_BYTES` ASCII digits.
+        If it is anything but an optional minus and at most as many ASCII digits as `int_text` writes.
     """
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(text) <= MAX_TEXT_BYTES):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_INT_DIGITS):
         raise InvalidValueError(f"{text[:80]!r} is not an int")
     value, start = 0, len(digits) % _CHUNK_DIGITS
     for end in range(start, len(digits) + 1, _CHUNK_DIGITS):

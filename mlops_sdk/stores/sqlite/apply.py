@@ -7,6 +7,7 @@ What a record means is said in `mlops_sdk.stores.protocol`. Every record is appl
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from mlops_sdk.entities import ENDED
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.stores.sqlite import summary
 from mlops_sdk.stores.sqlite.history import hidden_from
-from mlops_sdk.values.params import decode_param, same_param
+from mlops_sdk.values.params import decode_param
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
@@ -199,7 +200,8 @@ def hidden_at(target: Target) -> int | None:
 
 def _reopen(target: Target) -> None:
     target.execute(
-        "UPDATE runs SET status = 'RUNNING', end_ns = NULL, end_reason = NULL, is_provisional = 0 WHERE id = ?", target.run
+        "UPDATE runs SET status = 'RUNNING', end_ns = NULL, end_reason = NULL, is_provisional = 0 WHERE id = ?",
+        target.run,
     )
 
 
@@ -297,7 +299,7 @@ def _on_params(target: Target, event: Event) -> Refused:
     for key, kind, text, number in entries:
         old = target.execute("SELECT kind, text FROM params WHERE run = ? AND key = ?", run, key).fetchone()
         if old is not None and not overwrite:
-            if not same_param(old, (kind, text)):
+            if not _is_same(old, (kind, text)):
                 entry = {"params": [[key, kind, text, number]]}
                 refused.append((entry, f"param {key!r} is {old[1]!r} ({old[0]}) already"))
             continue
@@ -313,16 +315,24 @@ def _on_params(target: Target, event: Event) -> Refused:
 
 def _param(entry: Any) -> tuple[str, str, str, int | float | None]:
     """(key, kind, text, number) of a param that can be read back."""
-    key, kind, text, *number = _is(entry, list, "a param")
-    decode_param(_is(kind, str, "kind"), _is(text, str, "text"))
-    return _is(key, str, "key"), kind, text, _sortable(number[0] if number else None)
+    key, kind, text, *_ = _is(entry, list, "a param")
+    value = decode_param(_is(kind, str, "kind"), _is(text, str, "text"))
+    return _is(key, str, "key"), kind, text, _number(value)
 
 
-def _sortable(number: Any) -> int | float | None:
-    """A number as SQLite can compare it: exact up to 64 bits, as float64 beyond."""
-    if isinstance(number, int) and not -(2**63) <= number < 2**63:
-        return float(number) if abs(number) < 2**1023 else None
-    return number if isinstance(number, int | float) else None
+def _number(value: Any) -> int | float | None:
+    """What SQLite compares a param by: exact up to 64 bits, as float64 beyond; None for text and NaN."""
+    if not isinstance(value, int | float) or value != value:
+        return None
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(value) if abs(value) < 2**1023 else (math.inf if value > 0 else -math.inf)
+    return value
+
+
+def _is_same(old: tuple[str, str], new: tuple[str, str]) -> bool:
+    """Whether two params (kind, text) are equal: numbers by value, everything else by kind and text."""
+    numbers = {old[0], new[0]} <= {"int", "float"}
+    return old == new or (numbers and decode_param(*old) == decode_param(*new))
 
 
 def _merge_keys(target: Target, table: str, values: JsonDict) -> None:
@@ -356,7 +366,9 @@ def _on_artifact(target: Target, event: Event) -> None:
 
 
 def _on_dataset(target: Target, event: Event) -> None:
-    said = [text if isinstance(text := event.payload.get(name), str) else None for name in ("name", "context", "digest")]
+    said = [
+        text if isinstance(text := event.payload.get(name), str) else None for name in ("name", "context", "digest")
+    ]
     target.execute(
         "INSERT INTO datasets (run, name, context, digest, description) VALUES (?, ?, ?, ?, ?)",
         *(target.need_run(), *said, as_json(event.payload)),
@@ -402,7 +414,12 @@ def _on_warning(target: Target, event: Event) -> None:
     target.execute(
         """INSERT INTO warnings (run, cause, count, message) VALUES (?, ?, ?, ?) ON CONFLICT (run, cause) DO UPDATE
         SET count = excluded.count, message = excluded.message WHERE excluded.count > warnings.count""",
-        *(target.need_run(), _get(payload, "cause", str), _get(payload, "count", int), _get(payload, "message", str, "")),
+        *(
+            target.need_run(),
+            _get(payload, "cause", str),
+            _get(payload, "count", int),
+            _get(payload, "message", str, ""),
+        ),
     )
 
 

@@ -9,9 +9,10 @@ thousand runs are found without looking at the others; runs without a value come
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from mlops_sdk.entities import MetricSummary, OrderBy, RunHead, RunQuery
 from mlops_sdk.errors import InvalidValueError
@@ -42,10 +43,10 @@ def find_runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunHead]:
 
 
 def _head(row: tuple[Any, ...]) -> RunHead:
-    *values, is_provisional, is_deleted, commit, branch, is_dirty = row
-    return RunHead(
-        *values, bool(is_provisional), bool(is_deleted), commit, branch, None if is_dirty is None else bool(is_dirty)
-    )
+    values = dict(zip(RunHead.__slots__, row, strict=True))
+    for name in ("is_provisional", "is_deleted", "git_dirty"):
+        values[name] = None if values[name] is None else bool(values[name])
+    return RunHead(**values)
 
 
 @dataclass(slots=True)
@@ -79,13 +80,12 @@ class _Statement:
     def drive_by_metric(self, key: str) -> str:
         """Begin with the rows of a metric instead of the runs; runs without it are left out. Returns its alias."""
         alias = self.aliases["metrics", key] = "m0"
-        # CROSS: SQLite keeps the order of the tables
         self.source = f"metrics {alias} CROSS JOIN runs r ON r.id = {alias}.run"
         self.conditions.append(self._is_metric(key).format(alias))
         return alias
 
     def _is_metric(self, key: str) -> str:
-        return f"{{0}}.metric = (SELECT id FROM metric_keys WHERE name = {self.bind(key)})"
+        return f"{{0}}.metric = (SELECT id FROM metric_keys WHERE name = {self.bind(key)})"  # noqa: S608 - placeholders
 
     def _joined(self, table: str, key: str, condition: str) -> str:
         if (table, key) not in self.aliases:
@@ -97,8 +97,9 @@ class _Statement:
         """Text and values."""
         limited = f"LIMIT {self.bind(limit)}" if limit is not None else ""
         where = f"WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
-        sql = f"""SELECT {_HEAD} FROM {self.source} JOIN experiments e ON e.id = r.experiment {" ".join(self.joins)}
-            {where} ORDER BY {", ".join([*self.order, "r.start_ns DESC", "r.run_id DESC"])} {limited}"""  # noqa: S608
+        # CROSS: the order of the tables is ours, or an index that gives the order of the rows would not be used
+        sql = f"""SELECT {_HEAD} FROM {self.source} CROSS JOIN experiments e ON e.id = r.experiment
+            {" ".join(self.joins)} {where} ORDER BY {", ".join([*self.order, "r.start_ns DESC", "r.run_id DESC"])} {limited}"""  # noqa: S608
         return sql, self.values
 
 
@@ -135,13 +136,11 @@ def _add_conditions(statement: _Statement, query: RunQuery) -> None:
     if query.deleted is not None:
         add(f"r.deleted_ns IS {'NOT ' if query.deleted else ''}NULL")
     if query.experiment is not None:
-        add(f"r.experiment = (SELECT id FROM experiments WHERE name = {bind(query.experiment)})")
+        add(f"r.experiment = (SELECT id FROM experiments WHERE name = {bind(query.experiment)})")  # noqa: S608 - placeholders
     if query.parent is not None:
         add(f"r.parent = {bind(query.parent)}")
     if query.run_ids is not None:
-        import json
-
-        add(f"r.run_id IN (SELECT value FROM json_each({bind(json.dumps(query.run_ids))}))")
+        add(f"r.run_id IN (SELECT value FROM json_each({bind(json.dumps(query.run_ids))}))")  # noqa: S608
     if query.id_like is not None:
         _add_like(statement, query.id_like)
 
@@ -162,11 +161,11 @@ def _add_order(statement: _Statement, terms: tuple[OrderBy, ...]) -> None:
         direction = _direction(term)
         if term.kind == "params":
             alias = statement.param(term.key)
-            # a number that is NaN has none to compare by: it is no text either
-            is_missing = f"({alias}.run IS NULL OR {alias}.number IS NULL AND {alias}.kind = 'float')"
-            is_text = f"({alias}.number IS NULL)"
-            statement.order += [is_missing, f"{is_text}{direction}", f"{alias}.number{direction}"]
-            statement.order.append(f"{alias}.text{direction}")
+            # NaN is the float without a number
+            has_none = f"({alias}.run IS NULL OR {alias}.number IS NULL AND {alias}.kind IN ('float', 'none'))"
+            text = f"CASE WHEN {alias}.number IS NULL AND NOT {has_none} THEN {alias}.text END"
+            statement.order.append(has_none)
+            statement.order += [f"{each}{direction}" for each in (f"({alias}.number IS NULL)", f"{alias}.number", text)]
         else:
             value = _value(statement, term)
             statement.order += [f"({value} IS NULL)", f"{value}{direction}"]
@@ -183,7 +182,7 @@ def _value(statement: _Statement, term: OrderBy) -> str:
         return f"{statement.metric(term.key)}.{term.summary}"
     if term.key not in _ATTRIBUTES:
         raise InvalidValueError(
-            f"cannot order by {term.key!r}; there are {', '.join(sorted(_ATTRIBUTES))}", key=cast("str", term.key)
+            f"cannot order by {term.key!r}; there are {', '.join(sorted(_ATTRIBUTES))}", key=term.key
         )
     return _ATTRIBUTES[term.key]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,9 @@ def _find(connection: sqlite3.Connection, run_id: str, key: str) -> tuple[int, i
 
 def known_keys(connection: sqlite3.Connection, run: int) -> list[str]:
     """Names of the metrics of a run that have points that stand."""
-    rows = connection.execute("SELECT k.name FROM metrics m JOIN metric_keys k ON k.id = m.metric WHERE m.run = ?", (run,))
+    rows = connection.execute(
+        "SELECT k.name FROM metrics m JOIN metric_keys k ON k.id = m.metric WHERE m.run = ?", (run,)
+    )
     return [name for (name,) in rows]
 
 
@@ -188,7 +191,7 @@ def _of_writer(pieces: list[Piece], hidden: dict[int, int]) -> list[Any]:
     import numpy as np
 
     pieces.sort(key=lambda piece: piece.first_sequence)
-    overlap = any(one.last_sequence >= two.first_sequence for one, two in zip(pieces, pieces[1:], strict=False))
+    overlap = any(one.last_sequence >= two.first_sequence for one, two in itertools.pairwise(pieces))
     total = sum(len(piece) for piece in pieces)
     out: list[Any] = [np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total)]
     if overlap:
@@ -215,11 +218,19 @@ def _read_standing(piece: Piece, out: list[Any], hidden: dict[int, int]) -> int:
     return n
 
 
-def standing_points(connection: sqlite3.Connection, run: int, metrics: Sequence[int]) -> Iterator[tuple[int, Points]]:
-    """Points of some metrics that stand, as (writer, points), a stored piece at a time; `key_id` is the metric's row id."""
+def standing_points(
+    connection: sqlite3.Connection, run: int, metrics: Sequence[int] | None
+) -> Iterator[tuple[int, Points]]:
+    """Points that stand, of some metrics or (None) all, as (writer, points), a stored piece at a time.
+
+    `key_id` of the points is the row id of the metric.
+    """
     import numpy as np
 
     hidden = hidden_from(connection, run)
+    is_all = metrics is None
+    if metrics is None:
+        metrics = [row[0] for row in connection.execute("SELECT DISTINCT metric FROM chunks WHERE run = ?", (run,))]
     for metric in metrics:
         for piece in chunk_pieces(connection, run, metric):
             step, time_ns, value, sequence = columns.decode(piece.blob, CHUNK_TYPES, place=piece.place, n=piece.n)
@@ -228,7 +239,8 @@ def standing_points(connection: sqlite3.Connection, run: int, metrics: Sequence[
     for tail in tail_pieces(connection, run):
         step, time_ns, value, sequence, metric = decode_tail(tail)
         points = Points(sequence, metric, step, time_ns, value)
-        yield tail.writer, _standing(points, np.isin(metric, metrics), hidden.get(tail.attempt))
+        chosen = np.ones(tail.n, bool) if is_all else np.isin(metric, metrics)
+        yield tail.writer, _standing(points, chosen, hidden.get(tail.attempt))
 
 
 def _standing(points: Points, chosen: Any, hidden_at: int | None) -> Points:

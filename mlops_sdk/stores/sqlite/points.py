@@ -80,7 +80,8 @@ def _add_tail(connection: sqlite3.Connection, owner: Owner, points: Points) -> N
         blob = columns.encode_arrays(values)
     _insert_tail(connection, owner, len(points), (int(points.sequence[0]), int(points.sequence[-1])), blob)
     connection.execute(
-        "UPDATE runs SET tail_points = tail_points + ?, tail_rows = tail_rows + 1 WHERE id = ?", (len(points), owner.run)
+        "UPDATE runs SET tail_points = tail_points + ?, tail_rows = tail_rows + 1 WHERE id = ?",
+        (len(points), owner.run),
     )
 
 

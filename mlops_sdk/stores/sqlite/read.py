@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 Gathered = dict[int, dict[str, Any]]
 """By row id of the run: fields of `RunParts`."""
 
-_WRITER = (
-    "writer_id, run_id, role, rank, host, boot_id, pid, sequence, chain, attempt, end_status, end_reason, heard_ns, dropped"
-)
+_WRITER = "writer_id, run_id, role, rank, host, boot_id, pid, sequence, chain, attempt, end_status, end_reason, heard_ns, dropped"
 _ASKED = "(SELECT value FROM json_each(?))"
 
 
@@ -114,8 +112,9 @@ def _read_artifacts(connection: sqlite3.Connection, asked: str, gathered: Gather
     artifacts = _collect(gathered, "artifacts", list)
     sql = """SELECT run, metadata, path, sha256, size_bytes, media_type, version, step FROM artifacts
         WHERE run IN |ORDER BY id"""
-    for run, metadata, *values in _rows(connection, sql, asked):
-        artifacts[run].append(ArtifactRef(*values, metadata=json.loads(metadata)))
+    for run, metadata, path, sha256, size_bytes, media_type, version, step in _rows(connection, sql, asked):
+        ref = ArtifactRef(path, sha256, size_bytes, media_type, version, step, metadata=json.loads(metadata))
+        artifacts[run].append(ref)
 
 
 def _read_datasets(connection: sqlite3.Connection, asked: str, gathered: Gathered) -> None:

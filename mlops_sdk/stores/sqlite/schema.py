@@ -299,6 +299,8 @@ INDEXES = (
 
 _TIME = "strftime('%Y-%m-%dT%H:%M:%S', {0} / 1000000000, 'unixepoch') || printf('.%03dZ', {0} / 1000000 % 1000)"
 
+# ruff: noqa: S608 - nothing but constants is put together here
+
 VIEWS = (
     f"""
 CREATE VIEW v_runs AS

@@ -86,7 +86,8 @@ def merge(
     """
     if is_owner:
         connection.executemany(
-            "DELETE FROM metrics WHERE run = ? AND metric = ? AND NOT is_owners", [(run, metric) for metric in summaries]
+            "DELETE FROM metrics WHERE run = ? AND metric = ? AND NOT is_owners",
+            [(run, metric) for metric in summaries],
         )
     rows = [(run, metric, is_owner, *_values(writer, summary)) for metric, summary in summaries.items()]
     connection.executemany(_MERGE, rows)

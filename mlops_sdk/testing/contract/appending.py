@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from mlops_sdk.entities import RunQuery
 from mlops_sdk.errors import SequenceGapError, StoreCorruptError
-from mlops_sdk.journal.records import SLOT_BYTES, Batch, Kind, decode, extend_chain
+from mlops_sdk.journal.records import SLOT_BYTES, Batch, Kind, decode, encode_frame, extend_chain
 from mlops_sdk.stores.protocol import Blobs
 from mlops_sdk.testing.batches import Clock, WriterScript
 from mlops_sdk.testing.contract.base import StoreCase, assert_same, head, known, part, started
@@ -198,7 +199,22 @@ class Appending(StoreCase):
         assert troubles == []
         assert len(observe(store)["runs"]) == len(CANNOT_BE_APPLIED)
 
-    @pytest.mark.parametrize("payload", [{}, {"id": "one", "name": "loss"}, {"id": 9}, {"name": "loss"}, [9, "loss"]])
+    def test_a_payload_that_is_no_json_is_acknowledged(self, store: Store) -> None:
+        script = started(store)
+        seed = script.header.seed
+        for text in (b'{"set":,}', b"\xff" * 9, b"[" * 9, b" " * 9):
+            body = encode_frame(Kind.TAGS, 0, {"a": "1"}, seed)[:-4].replace(b'{"a":"1"}', text)
+            script.record(body + zlib.crc32(body, seed).to_bytes(4, "little"))
+        assert script.tags(after="is kept").send(store) == script.last
+        assert part(store, "tags") == {"after": "is kept"}
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            *({}, [9, "loss"], {"id": "one", "name": "loss"}, {"id": 9}, {"name": "loss"}),
+            *({"id": 2**70, "name": "loss"}, {"id": -1, "name": "loss"}, {"id": 9, "name": "\ud800"}),
+        ],
+    )
     def test_a_key_that_cannot_be_read_is_acknowledged(self, store: Store, payload: Any) -> None:
         script = started(store).event(Kind.KEY, payload).points("accuracy", [0.5])
         assert script.send(store) == script.last
