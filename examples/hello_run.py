@@ -1,6 +1,6 @@
 """The smallest run: params, a metric, a text file; then read it back.
 
-    python examples/hello_run.py
+Run it: python examples/hello_run.py
 
 The run goes into the nearest .mlops directory; MLOPS_TRACKING_URI=/some/path names another place.
 """

@@ -1,6 +1,6 @@
 """Several processes write to one run: joblib workers that are handed the run, and ranks that attach by its id.
 
-    python examples/many_processes.py
+Run it: python examples/many_processes.py
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ def fit_fold(run: mlops_sdk.Run, fold: int) -> int:
     """Work of a joblib worker: the run arrives pickled, and attaches here with a journal of its own."""
     for step in range(N_STEPS):
         run.log_metric(f"fold_{fold}/loss", 1 / (1 + step + fold), step=step)
+    run.flush()  # the worker lives on: in the store now, not within a second
     return os.getpid()
 
 

@@ -1,6 +1,6 @@
 """A training loop with nothing but numpy: logistic regression by gradient descent, every step tracked.
 
-    python examples/numpy_training_loop.py
+Run it: python examples/numpy_training_loop.py
 """
 
 from __future__ import annotations

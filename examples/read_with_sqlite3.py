@@ -1,6 +1,6 @@
 """The store without mlops_sdk: a SQLite file, read with the standard library and with pandas.
 
-    python examples/read_with_sqlite3.py
+Run it: python examples/read_with_sqlite3.py
 
 docs/storage-schema.md describes every table and view; they are a promise.
 """

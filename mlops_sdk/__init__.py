@@ -10,11 +10,12 @@ Importing this package loads no third-party module, reads no setting and touches
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers take it for True; the module `typing` costs more than this whole package
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from mlops_sdk.api import *  # noqa: F403 - what `__getattr__` finds
     from mlops_sdk.entities import ArtifactRef, Experiment, MetricSeries, MetricSummary
     from mlops_sdk.errors import *  # noqa: F403 - what `__getattr__` finds

@@ -7,13 +7,12 @@ References
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk import config
+from mlops_sdk import _logging, config
 from mlops_sdk.entities import Experiment, RunQuery
 from mlops_sdk.errors import ExperimentNotFoundError, StateError
 from mlops_sdk.journal.editor import edit
@@ -38,8 +37,6 @@ __all__ = [
     "open_store", "restore_experiment", "restore_run", "search_runs", "set_description", "set_experiment", "set_tag",
     "set_tags", "set_tracking_uri", "start_run",
 ]  # fmt: skip
-
-_log = logging.getLogger("mlops_sdk")
 
 
 # -- the active run ------------------------------------------------------------------------------------------------------
@@ -66,7 +63,7 @@ def _run() -> Run:
     if run is None:
         frame = sys._getframe(2)
         run = start_run()
-        _log.warning(
+        _logging.log().warning(
             "mlops_sdk: no run was active, %s:%d started run %s; use `with mlops_sdk.start_run():`",
             frame.f_code.co_filename, frame.f_lineno, run.run_id,
         )  # fmt: skip

@@ -10,8 +10,6 @@ import threading
 from collections import deque
 from typing import Any
 
-from mlops_sdk.capture.redact import redact_text
-
 LIMIT_BYTES = 1 << 16
 _CHUNK_LIMIT = 512
 _LARGE_CHUNK = 4096
@@ -96,6 +94,8 @@ class OutputTail:
         -----
         Never raises.
         """
+        from mlops_sdk.capture.redact import redact_text  # a hundred patterns: not on the path of `start_run`
+
         data = self._copied().encode("utf-8", "backslashreplace")
         kept = data[-self._limit :].decode("utf-8", "ignore")
         if self._is_cut or len(data) > self._limit:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlops_sdk.cli.table import Column
 from mlops_sdk.cli.terminal import paint_status
 from mlops_sdk.cli.text import ago, duration, exact, is_number, short
-from mlops_sdk.entities import OrderBy, RunParts
+from mlops_sdk.entities import OrderBy, RunHead, RunParts
 from mlops_sdk.errors import FilterSyntaxError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["metrics", "params", "tags"]
 KINDS: tuple[Kind, ...] = ("metrics", "params", "tags")
+_DERIVED = {"status", "start_time", "end_time", "duration_s"}
 _ATTRIBUTES = ("experiment", "status", "start_time", "end_time", "duration_s", "parent", "user", "host")
 
 
@@ -26,6 +27,7 @@ class Row:
     """A run and what its row shows of it."""
 
     view: RunView
+    head: RunHead
     parts: RunParts
 
     def of(self, kind: Kind) -> Mapping[str, Any]:
@@ -42,9 +44,11 @@ class Row:
             return self.parts.tags.get(term.key)
         if term.kind == "metrics":
             return self._summary(term.key, term.summary)
-        if term.key.startswith("git."):
-            return self.view.git.get(term.key.removeprefix("git."))
-        return getattr(self.view, term.key)
+        return self.attribute(term.key)
+
+    def attribute(self, name: str) -> Any:
+        """Value of an attribute; times, durations and the status as a reader should see them."""
+        return getattr(self.view if name in _DERIVED else self.head, name.replace(".", "_"))
 
     def _summary(self, key: str, summary: str) -> Any:
         if summary == "best":
@@ -125,15 +129,15 @@ def for_people(
     """The table: what every run has, then the chosen columns; as far as they fit, unless they were asked for."""
     views = [row.view for row in rows]
     columns = [
-        Column("id", [view.short_id for view in views], max_width=8),
+        Column("id", [view.short_id for view in views], 8, is_rigid=True),
         Column("name", [view.name for view in views], max_width=28),
         Column("experiment", [view.experiment for view in views], max_width=20),
-        Column("status", [view.status for view in views], max_width=8, paint=paint_status),
-        Column("started", [ago(view.start_time, now) for view in views], max_width=10, is_right=True),
-        Column("duration", [duration(view.duration_s) for view in views], max_width=12, is_right=True),
+        Column("status", [view.status for view in views], 8, is_rigid=True, paint=paint_status),
+        Column("started", [ago(view.start_time, now) for view in views], 10, is_right=True, is_rigid=True),
+        Column("duration", [duration(view.duration_s) for view in views], 12, is_right=True, is_rigid=True),
     ]
     if children and any(view.parent for view in views):
-        columns.append(Column("parent", [(view.parent or "")[-8:] for view in views], max_width=8))
+        columns.append(Column("parent", [(view.parent or "")[-8:] for view in views], 8, is_rigid=True))
     if not children and any(row.parts.children for row in rows):
         columns.append(Column("children", [str(len(row.parts.children) or "") for row in rows], is_right=True))
     return columns + [_column(each, rows, is_optional=not is_asked) for each in chosen]
@@ -142,7 +146,7 @@ def for_people(
 def _column(chosen: Chosen, rows: Sequence[Row], *, is_optional: bool) -> Column:
     values = [row.value(chosen.term) for row in rows]
     is_right = all(value is None or is_number(value) for value in values)
-    return Column(chosen.title, [short(value) for value in values], 20, is_right, is_optional)
+    return Column(chosen.title, [short(value) for value in values], 20, is_right, is_optional=is_optional)
 
 
 # -- for programs --------------------------------------------------------------------------------------------------------
@@ -152,23 +156,14 @@ def record(row: Row, chosen: Sequence[Chosen] | None) -> dict[str, Any]:
     """A run as a JSON object; `chosen` columns only, where some were asked for."""
     if chosen is not None:
         return {"run_id": row.view.run_id} | {each.title: row.value(each.term) for each in chosen}
-    view = row.view
-    head = {"run_id": view.run_id, "name": view.name} | {name: getattr(view, name) for name in _ATTRIBUTES}
-    head |= {"end_reason": view.end_reason, "description": view.description, "n_children": len(row.parts.children)}
+    head = {name: row.attribute(name) for name in ("run_id", "name", *_ATTRIBUTES, "end_reason", "description")}
+    head["n_children"] = len(row.parts.children)
     return head | {kind: dict(row.of(kind)) for kind in ("params", "metrics", "tags")}
 
 
 def flat(rows: Sequence[Row], chosen: Sequence[Chosen] | None) -> tuple[list[str], list[list[Any]]]:
     """Titles and rows of a CSV file: everything there is, or the `chosen` columns."""
-    attributes = [] if chosen is not None else ["name", *_ATTRIBUTES]
+    attributes = ["run_id"] if chosen is not None else ["run_id", "name", *_ATTRIBUTES]
     columns = all_of(rows) if chosen is None else chosen
-    titles = ["run_id", *attributes, *(each.title for each in columns)]
-    lines = [
-        [
-            row.view.run_id,
-            *(getattr(row.view, name) for name in attributes),
-            *(row.value(each.term) for each in columns),
-        ]
-        for row in rows
-    ]
-    return titles, lines
+    titles = [*attributes, *(each.title for each in columns)]
+    return titles, [[*map(row.attribute, attributes), *(row.value(each.term) for each in columns)] for row in rows]

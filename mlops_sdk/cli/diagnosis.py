@@ -47,7 +47,7 @@ class Diagnosis:
 
     Attributes
     ----------
-    versions, store, journal : dict
+    versions, store, database, journal : dict
     settings : list of dict
         ``name``, ``value``, ``source`` of each setting.
     writers : list of Pending
@@ -61,6 +61,7 @@ class Diagnosis:
     versions: dict[str, str] = field(default_factory=dict)
     settings: list[dict[str, Any]] = field(default_factory=list)
     store: dict[str, Any] = field(default_factory=dict)
+    database: dict[str, Any] = field(default_factory=dict)
     journal: dict[str, Any] = field(default_factory=dict)
     writers: list[journals.Pending] = field(default_factory=list)
     problems: list[Finding] = field(default_factory=list)
@@ -179,13 +180,12 @@ def _look_at_database(found: Diagnosis, path: Path) -> None:
 
     store = SQLiteStore(path, read_only=True)
     try:
-        found.store["store_id"] = store.store_id
-        found.store |= asdict(store.stats())
-        if found.store["database_bytes"] <= _QUICK_BYTES:
+        found.database = {"store_id": store.store_id, **asdict(store.stats())}
+        if found.database["database_bytes"] <= _QUICK_BYTES:
             found.problems += _quick_check(store)
     except StoreError as error:
         found.problems.append(Finding(getattr(error, "place", "") or str(path), str(error), _FSCK))
-    if rejected := found.store.get("rejected"):
+    if rejected := found.database.get("rejected"):
         found.notes.append(
             Finding(str(path), f"{rejected} records could not be applied", "they are kept in table rejected")
         )

@@ -37,9 +37,11 @@ def doctor(*, as_json: bool, store: str | None) -> None:
 def _report(found: Diagnosis) -> Iterator[str]:
     yield from _facts("versions", found.versions)
     yield from _facts("settings", {each["name"]: _setting(each) for each in found.settings})
-    yield from _facts("store", found.store)
+    for title, facts in (("store", found.store), ("database", found.database), ("journal", found.journal)):
+        yield from _facts(
+            title, {name.removesuffix("_bytes").replace("_", " "): _fact(name, facts[name]) for name in facts}
+        )
     if found.journal:
-        yield from _facts("journal", found.journal)
         yield from _writers(found.writers)
     yield from _findings("notes", found.notes)
     yield from _findings("problems", found.problems)
@@ -52,13 +54,14 @@ def _setting(setting: Mapping[str, Any]) -> str:
     return value if setting["source"] == "default" else f"{value} (from {setting['source']})"
 
 
-def _facts(title: str, facts: Mapping[str, Any]) -> Iterator[str]:
-    yield terminal.title(title)
-    indent = max(map(len, facts))
-    for name, value in facts.items():
-        shown = size(value) if name.endswith("_bytes") else escape(exact(value))
-        yield f"  {name.removesuffix('_bytes').replace('_', ' '):<{indent}}  {shown}"
-    yield ""
+def _fact(name: str, value: Any) -> str:
+    return size(value) if name.endswith("_bytes") else exact(value)
+
+
+def _facts(title: str, facts: Mapping[str, str]) -> Iterator[str]:
+    if facts:
+        indent = max(map(len, facts))
+        yield from (terminal.title(title), *(f"  {name:<{indent}}  {escape(text)}" for name, text in facts.items()), "")
 
 
 def _writers(writers: Iterable[Pending]) -> Iterator[str]:
@@ -75,7 +78,7 @@ def _writers(writers: Iterable[Pending]) -> Iterator[str]:
             Column("dropped", [f"{each.dropped:,}" for each in shown], is_right=True),
             Column("host", [each.host for each in shown]),
             Column("pid", [str(each.pid) for each in shown], is_right=True),
-            Column("state", [each.unreadable and "cannot be read" or each.state for each in shown], max_width=50),
+            Column("state", [(each.unreadable and "cannot be read") or each.state for each in shown], max_width=50),
         ]
         yield from (f"  {line}" for line in lay_out(columns, terminal.width() - 2).lines)
     yield ""

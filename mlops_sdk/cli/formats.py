@@ -48,10 +48,11 @@ def _plain(value: Any) -> Any:
 def csv_lines(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterable[str]:
     """A table as lines of CSV, exact to the last digit; the lines bring no line end."""
     buffer = StringIO()
-    writer = csv.writer(buffer, lineterminator="")
+    # with another line end, Python before 3.13 would not quote a cell that holds this one
+    writer = csv.writer(buffer, lineterminator="\n")
     for row in chain([titles], rows):
         writer.writerow([_csv_cell(value) for value in row])
-        yield buffer.getvalue()
+        yield buffer.getvalue().removesuffix("\n")
         buffer.seek(0)
         buffer.truncate()
 

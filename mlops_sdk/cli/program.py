@@ -8,32 +8,58 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 import mlops_sdk
 from mlops_sdk.cli import terminal
-from mlops_sdk.cli.artifacts import artifacts
-from mlops_sdk.cli.doctor import doctor
-from mlops_sdk.cli.options import command, example_text
-from mlops_sdk.cli.runs import experiments, runs
-from mlops_sdk.cli.show import show
-from mlops_sdk.cli.start import completion, demo, init
-from mlops_sdk.cli.trash import delete, gc, restore
-from mlops_sdk.cli.upkeep import backup, fsck
+from mlops_sdk.cli.options import example_text
 from mlops_sdk.errors import FilterSyntaxError, InvalidValueError, MlopsError
 
-OK, WRONG, USAGE, BROKEN_PIPE = 0, 1, 2, 141
+OK, WRONG, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+
+COMMANDS = {
+    "init": ("start", "Make a store."),
+    "demo": ("start", "Train a few models, tracked, and show where everything went."),
+    "runs": ("runs", "List runs, newest first."),
+    "show": ("show", "Show a run: params, metrics, artifacts, and how it ended."),
+    "experiments": ("runs", "List experiments with the number of their runs."),
+    "artifacts": ("artifacts", "List and fetch the files of a run."),
+    "delete": ("trash", "Move runs to the trash; nothing is lost until `mlops gc`."),
+    "restore": ("trash", "Bring runs back from the trash."),
+    "gc": ("trash", "Delete for good what is in the trash, and unused files."),
+    "backup": ("upkeep", "Copy the store, and check the copy."),
+    "fsck": ("upkeep", "Check everything that is stored; changes nothing."),
+    "doctor": ("doctor", "Say where the store is and why, and what is wrong with it."),
+    "completion": ("start", "Print the script that makes a shell complete mlops commands."),
+}
+"""By name: the module of this package, and a line of help. A module is loaded when its command runs."""
 
 
 class Program(click.Group):
     """The group of all commands: errors of ours end in one line, whatever the command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Commands in the order in which they were added."""
-        return list(self.commands)
+        """Names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, loaded now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"mlops_sdk.cli.{COMMANDS[cmd_name][0]}")
+        found = getattr(module, cmd_name)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         code = OK
@@ -43,6 +69,8 @@ class Program(click.Group):
             code = end.exit_code
         except (MlopsError, OSError) as error:
             code = _report(error)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
         raise click.exceptions.Exit(_flush(code))
 
 
@@ -50,8 +78,13 @@ def _report(error: MlopsError | OSError) -> int:
     """Say what went wrong, in a line; returns the exit code."""
     if isinstance(error, OSError) and _is_broken_pipe(error):
         return BROKEN_PIPE
-    for line in str(error).splitlines() if isinstance(error, FilterSyntaxError) else [str(error)]:
-        terminal.say(line if line.startswith(" ") else f"mlops: {line}")
+    if isinstance(error, OSError) and error.strerror:
+        terminal.say(f"mlops: {error.filename}: {error.strerror}" if error.filename else f"mlops: {error.strerror}")
+    elif isinstance(error, FilterSyntaxError):  # the place in the text is marked below it
+        for line in f"mlops: {error}".splitlines():
+            terminal.say(line)
+    else:
+        terminal.say(f"mlops: {error}")
     return USAGE if isinstance(error, InvalidValueError) else WRONG
 
 
@@ -72,19 +105,17 @@ def _flush(code: int) -> int:
     return code
 
 
-@click.group(cls=Program, epilog=example_text("mlops runs -e digits", "mlops show @1", "mlops COMMAND --help"))
+@click.group(
+    cls=Program,
+    context_settings={"max_content_width": 100},
+    epilog=example_text("mlops runs -e digits", "mlops show @1", "mlops COMMAND --help"),
+)
 @click.version_option(mlops_sdk.__version__, prog_name="mlops", message="%(prog)s %(version)s")
 def mlops() -> None:
     """Experiment runs: list, read, keep, check.
 
     Where a command takes a RUN: an id, its beginning or end (4 characters or more), a name, or @1 for the latest run.
     """
-
-
-for each in (
-    init, demo, runs, show, experiments, artifacts, delete, restore, gc, backup, fsck, doctor, completion,
-):  # fmt: skip
-    mlops.add_command(each)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

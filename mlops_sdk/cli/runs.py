@@ -16,7 +16,7 @@ from mlops_sdk.cli.formats import csv_lines, markdown_lines, to_json
 from mlops_sdk.cli.options import HOW_TO_START, command, find_place, json_option, store_option
 from mlops_sdk.cli.table import Column, lay_out
 from mlops_sdk.cli.text import count, moment
-from mlops_sdk.entities import Part, RunParts, RunQuery
+from mlops_sdk.entities import Part, RunQuery
 
 if TYPE_CHECKING:
     from mlops_sdk.query.view import RunView
@@ -148,8 +148,11 @@ def _nested(place: Place, ask: Ask, page: Sequence[RunView]) -> set[str]:
 
 
 def _with_parts(place: Place, views: Sequence[RunView]) -> list[Row]:
-    parts = place.store.load([view.run_id for view in views], _PARTS) if views else {}
-    return [Row(view, parts.get(view.run_id, RunParts())) for view in views]
+    ids = [view.run_id for view in views]
+    parts = place.store.load(ids, _PARTS) if ids else {}
+    heads = {head.run_id: head for head in place.store.find(RunQuery(run_ids=tuple(ids), deleted=None))} if ids else {}
+    # a run that was deleted for good meanwhile is in neither
+    return [Row(view, heads[view.run_id], parts[view.run_id]) for view in views if view.run_id in heads.keys() & parts]
 
 
 def _refuse_unknown(place: Place, experiment: str) -> None:
@@ -195,12 +198,10 @@ def _write_table(rows: Sequence[Row], chosen: Sequence[Chosen] | None, ask: Ask,
 @store_option
 def experiments(*, as_json: bool, store: str | None) -> None:
     """List experiments with the number of their runs."""
-    from mlops_sdk.query.search import catch_up
+    import mlops_sdk
 
     place = find_place(store)
-    if place is not None:
-        catch_up(place)
-    found = [] if place is None else place.store.experiments()
+    found = [] if place is None else mlops_sdk.list_experiments(tracking_uri=store)
     created = [datetime.fromtimestamp(each.created_ns / 1e9, UTC) for each in found]
     if as_json:
         rows = zip(found, created, strict=True)

@@ -12,7 +12,7 @@ from mlops_sdk.cli import terminal
 from mlops_sdk.cli.formats import to_json
 from mlops_sdk.cli.options import command, find_run, json_option, store_option
 from mlops_sdk.cli.table import GAP, Column, lay_out
-from mlops_sdk.cli.text import ago, count, duration, escape, exact, fit, moment, short, size
+from mlops_sdk.cli.text import ago, count, duration, exact, fit, moment, short, size
 from mlops_sdk.errors import MetricNotFoundError, StoreError
 
 if TYPE_CHECKING:

@@ -24,6 +24,8 @@ class Column:
         In cells; what is longer is cut.
     is_right : bool
         Aligned to the right, for numbers.
+    is_rigid : bool
+        Never made narrower: half an id is of no use.
     is_optional : bool
         Left out where the width does not hold it.
     paint : callable, optional
@@ -34,6 +36,7 @@ class Column:
     cells: Sequence[str]
     max_width: int = 24
     is_right: bool = False
+    is_rigid: bool = False
     is_optional: bool = False
     paint: Callable[[str, str], str] | None = None
 
@@ -62,12 +65,12 @@ def lay_out(columns: Sequence[Column], width: int, paint_title: Callable[[str], 
     columns : sequence of Column
         All of one length, n rows.
     width : int
-        Optional columns that do not fit are left out, the others are made narrower, down to 6 cells.
+        Optional columns that do not fit are left out, the others are made narrower, down to 6 cells unless they are rigid.
     paint_title : callable, optional
         Colours the line of titles.
     """
     needed = [column for column in columns if not column.is_optional]
-    widths = _narrowed([column.natural_width() for column in needed], width)
+    widths = _narrowed(needed, width)
     shown, left_out = list(zip(needed, widths, strict=True)), []
     free = width - sum(widths) - len(GAP) * (len(widths) - 1)
     for column in (column for column in columns if column.is_optional):
@@ -80,12 +83,19 @@ def lay_out(columns: Sequence[Column], width: int, paint_title: Callable[[str], 
     return Layout([paint_title(_line(shown, None)), *_rows(shown)], left_out)
 
 
-def _narrowed(widths: list[int], width: int) -> list[int]:
-    """Take cells from the widest until the columns fit, or nothing can be taken any more."""
-    widths = list(widths)
+def _narrowed(columns: Sequence[Column], width: int) -> list[int]:
+    """Widths, taken from the widest until the columns fit, or nothing can be taken any more."""
+    widths = [column.natural_width() for column in columns]
+    least = [
+        natural if column.is_rigid else min(natural, _MIN_WIDTH)
+        for column, natural in zip(columns, widths, strict=True)
+    ]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
-    while excess > 0 and max(widths) > _MIN_WIDTH:
-        widths[widths.index(max(widths))] -= 1
+    while excess > 0:
+        can_give = [index for index, natural in enumerate(widths) if natural > least[index]]
+        if not can_give:
+            break
+        widths[max(can_give, key=lambda index: widths[index])] -= 1
         excess -= 1
     return widths
 

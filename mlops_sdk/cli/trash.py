@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_sdk.cli import journals, terminal
+from mlops_sdk.cli import terminal
 from mlops_sdk.cli.options import command, need_local, need_place, store_option
 from mlops_sdk.cli.text import count, escape, size
-from mlops_sdk.courier import recovery
 
 if TYPE_CHECKING:
     from mlops_sdk.query.view import RunView
@@ -64,6 +63,9 @@ def gc(*, older_than: float | None, dry_run: bool, store: str | None) -> None:
 
     Files stored within the last day, and those that a journal still refers to, are kept.
     """
+    from mlops_sdk.cli import journals
+    from mlops_sdk.courier import recovery
+
     place, local = need_local(store)
     roots = journals.roots(place.journals)
     before_ns = None if older_than is None else time.time_ns() - int(older_than * _DAY_NS)

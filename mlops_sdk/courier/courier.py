@@ -7,7 +7,6 @@ References
 
 from __future__ import annotations
 
-import logging
 import os
 import queue
 import threading
@@ -16,14 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_sdk._logging import log
 from mlops_sdk.courier import recovery
-from mlops_sdk.courier.route import Route, Sink
+from mlops_sdk.courier.route import Opened, Route, Sink
 
 if TYPE_CHECKING:
     from mlops_sdk.journal.writer import Journal
-    from mlops_sdk.stores.protocol import Store
 
-_log = logging.getLogger("mlops_sdk")
 _SHARE = 0.02
 """Of a core, while no backlog asks for more."""
 _SWEEP_S = 30.0
@@ -54,25 +52,25 @@ class Courier:
         self._is_stopping = False
         # A SimpleQueue, unlike an Event, may be signalled from a signal handler that interrupts a signalling thread.
         self._wakes: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._places: dict[Path, Store] = {}
+        self._places: dict[Path, Opened] = {}
         self._sweep_at = 0.0
         self._was_running = False
 
     # -- routes --------------------------------------------------------------------------------------------------
 
-    def add(self, journal: Journal, stores: list[Store]) -> Route:
-        """Carry `journal` to `stores` from now on."""
-        route = Route(journal, [Sink(store) for store in stores])
+    def add(self, journal: Journal, places: list[Opened]) -> Route:
+        """Carry `journal` to the stores of `places` from now on."""
+        route = Route(journal, [Sink(place) for place in places])
         journal.on_roll(self.wake)
         with self._lock:
             self._routes.append(route)
         self.start()
         return route
 
-    def watch(self, root: Path, store: Store) -> None:
+    def watch(self, root: Path, place: Opened) -> None:
         """Look for journals of dead writers in `root` every 30 seconds."""
         with self._lock:
-            self._places[root] = store
+            self._places[root] = place
             self._sweep_at = min(self._sweep_at, time.monotonic() + 1.0)
 
     def forget(self, route: Route) -> None:
@@ -109,11 +107,11 @@ class Courier:
             work.join(timeout_s)
         return bool(outcome and outcome[0])
 
-    def deliver_to(self, store: Store, timeout_s: float) -> bool:
-        """Carry what this process still holds for `store`; returns whether all of it arrived in time."""
+    def deliver_to(self, place: Opened, timeout_s: float) -> bool:
+        """Carry what this process still holds for the store of `place`; returns whether all of it arrived in time."""
         deadline = time.monotonic() + timeout_s
         with self._lock:
-            routes = [r for r in self._routes if any(sink.store is store for sink in r.sinks) and r.waiting]
+            routes = [r for r in self._routes if any(sink.place is place for sink in r.sinks) and r.waiting]
         arrived = [self.deliver(route, max(0.0, deadline - time.monotonic())) for route in routes]
         return all(arrived)
 
@@ -159,7 +157,7 @@ class Courier:
             except Exception as error:  # noqa: BLE001 - a defect of ours must not end delivery for good
                 self.last_error = error
                 self.deaths += 1
-                _log.exception("mlops_sdk: the courier met an error and goes on")
+                log().exception("mlops_sdk: the courier met an error and goes on")
                 delay = self.period_s
 
     def _wait(self, delay: float) -> None:
@@ -202,8 +200,8 @@ class Courier:
         self._sweep_at = time.monotonic() + _SWEEP_S
         with self._lock:
             places = list(self._places.items())
-        for root, store in places:
-            recovery.sweep(store, root)
+        for root, place in places:
+            recovery.sweep(place.store, root)
 
     # -- forks ---------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_sdk._logging import log
 from mlops_sdk.errors import MlopsError, StoreVersionError
 from mlops_sdk.journal import liveness, reader
 from mlops_sdk.journal.editor import edit
@@ -16,7 +16,6 @@ from mlops_sdk.journal.records import Kind
 if TYPE_CHECKING:
     from mlops_sdk.stores.protocol import Store
 
-_log = logging.getLogger("mlops_sdk")
 READER_LIMIT_S = 0.25
 """How long a reader recovers at most before it answers."""
 
@@ -86,7 +85,7 @@ def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
         report.adopted.append(header.run_id)
         store.settle(header.run_id)
     for damage in recovered.damage:
-        _log.warning("mlops_sdk: %s: %s; `mlops doctor` says more", damage.path, damage.what)
+        log().warning("mlops_sdk: %s: %s; `mlops doctor` says more", damage.path, damage.what)
     report.damage.extend(recovered.damage)
     if orphan.may_remove:
         orphan.remove()

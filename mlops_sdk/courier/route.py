@@ -6,8 +6,9 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from mlops_sdk._logging import log
 from mlops_sdk.errors import MlopsError, SequenceGapError, StoreCorruptError, StoreError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, Kind, sound_prefix
 
@@ -20,20 +21,30 @@ _RETRY_FIRST_S = 0.25
 _RETRY_LONGEST_S = 30.0
 
 
+class Opened(Protocol):
+    """Something that has a store, or will have one when it is asked; `mlops_sdk.stores.opening.Place` is one."""
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        ...
+
+
 @dataclass(slots=True)
 class Sink:
     """A store at the end of a route.
 
     Attributes
     ----------
-    store : Store
+    place : Opened
+        Its `store` is opened by the first delivery.
     acknowledged : int
         Sequence number up to which the store has the journal, durably.
     error : Exception or None
         What stopped the last delivery; None when it went well.
     """
 
-    store: Store
+    place: Opened
     acknowledged: int = 0
     error: Exception | None = None
     retry_at: float = 0.0
@@ -102,7 +113,7 @@ class Route:
     def _deliver_to(self, sink: Sink, target: int) -> None:
         try:
             while sink.acknowledged < target and (batch := self.journal.batch_after(sink.acknowledged)):
-                sink.succeed(sink.store.append(batch))
+                sink.succeed(sink.place.store.append(batch))
         except SequenceGapError as error:
             self._step_back(sink, error)
         except StoreCorruptError as error:
@@ -124,15 +135,18 @@ class Route:
         end = sound_prefix(batch.data, batch.writer.seed) if batch else 0
         if batch and 0 < end < len(batch.data):
             try:
-                sink.succeed(sink.store.append(Batch(batch.writer, batch.first, batch.data[:end])))
+                sink.succeed(sink.place.store.append(Batch(batch.writer, batch.first, batch.data[:end])))
             except StoreError as second:
                 error = second if isinstance(second, StoreCorruptError) else error
         self.note(error, sink)
 
     def note(self, error: Exception, sink: Sink | None = None) -> None:
-        """Keep and count an error."""
+        """Keep and count an error, and say it once: training goes on, and so does the journal."""
         self.last_error = error
-        self.errors[f"delivery: {type(error).__name__}"] += 1
+        cause = f"delivery: {type(error).__name__}"
+        self.errors[cause] += 1
+        if self.errors[cause] == 1:
+            log().warning("mlops_sdk: run %s: %s; it is kept in the journal and tried again", self.journal.run_id, error)
         if sink is not None:
             sink.fail(error)
 

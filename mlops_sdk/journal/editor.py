@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -24,5 +24,5 @@ def edit(run_id: str, *events: tuple[int, JsonDict]) -> Batch:
     *events : (kind, payload)
     """
     who = asdict(liveness.identity())
-    header = WriterHeader(run_id, uuid.uuid4().hex, clock_offset_ns=time.time_ns(), role="editor", **who)
+    header = WriterHeader(run_id, os.urandom(16).hex(), clock_offset_ns=time.time_ns(), role="editor", **who)
     return Batch(header, 1, b"".join(encode_frame(kind, 0, payload, header.seed) for kind, payload in events))

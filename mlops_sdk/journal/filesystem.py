@@ -17,7 +17,6 @@ import contextlib
 import mmap
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,6 +140,8 @@ def _unsafe_upper(directory: Path) -> str | None:
 
 def _backing_device(directory: Path) -> str | None:
     """Device, as "major:minor", of the layer that would hold a new file of `directory`."""
+    import tempfile
+
     with contextlib.suppress(OSError, ValueError), tempfile.TemporaryFile(dir=directory) as file:
         file.write(b"\0" * mmap.PAGESIZE)
         file.flush()

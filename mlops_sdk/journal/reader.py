@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -165,6 +164,8 @@ class Orphan:
             self._set_aside()
             return
         hidden = self.directory.with_name(f".{self.directory.name}.tmp")
+        import shutil
+
         with contextlib.suppress(OSError):
             os.rename(self.directory, hidden)
             shutil.rmtree(hidden, ignore_errors=True)

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import mmap
 import os
-import secrets
 import sys
 import threading
 from collections.abc import Callable
@@ -106,7 +105,7 @@ def prepare(directory: Path, size_bytes: int, *, is_mapped: bool, touch: bool = 
     OSError
         If the disk has no room (ENOSPC) or refuses; nothing is left behind.
     """
-    path = directory / f".{secrets.token_hex(6)}.tmp"
+    path = directory / f".{os.urandom(6).hex()}.tmp"
     fd = os.open(path, _FLAGS, 0o600)
     try:
         if is_mapped:
@@ -167,6 +166,8 @@ class _File:
             return file.read(end - start)
 
     def sync(self) -> None:
+        if self.fd < 0:
+            return  # whoever closed it has synced it, or delivered it
         getattr(os, "fdatasync", os.fsync)(self.fd)
         if not self._name_is_durable:
             sync_directory(self.path.parent)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops_sdk.journal.records import Points
@@ -26,13 +25,12 @@ class Place(NamedTuple):
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class PointSummary:
+class PointSummary(NamedTuple):
     """Summary of the points of one key by one writer.
 
     Attributes
     ----------
-    count, nan_count : int
+    n, n_nan : int
         All points, and those that are NaN.
     total : float
         Sum of the points that are not NaN, rounded once; infinite when it, or a point, is; NaN for opposite infinities.
@@ -42,8 +40,8 @@ class PointSummary:
         The extremes without NaN; of equals the one that comes first by (step, time, sequence). None if all are NaN.
     """
 
-    count: int
-    nan_count: int
+    n: int
+    n_nan: int
     total: float
     first: Place
     last: Place
@@ -109,6 +107,8 @@ def _order(place: Place) -> tuple[int, int, int]:
 
 
 def _summary(places: list[Place]) -> PointSummary:
+    if len(places) == 1:  # a metric a step: the case that has to be quick
+        return _single(places[0])
     places.sort(key=_order)
     numbers = [place for place in places if place.value == place.value]
     # min() and max() return the first of equals
@@ -116,6 +116,12 @@ def _summary(places: list[Place]) -> PointSummary:
     high = max(numbers, key=lambda place: place.value, default=None)
     total = exact_sum(place.value for place in numbers)
     return PointSummary(len(places), len(places) - len(numbers), total, places[0], places[-1], low, high)
+
+
+def _single(place: Place) -> PointSummary:
+    if place.value != place.value:
+        return PointSummary(1, 1, 0.0, place, place, None, None)
+    return PointSummary(1, 0, place.value, place, place, place, place)
 
 
 def _summarise_arrays(points: Points) -> dict[int, PointSummary]:
@@ -163,16 +169,18 @@ def _summary_of_sorted(columns: list[Any]) -> PointSummary:
     import numpy as np
 
     value = columns[3]
+    if len(value) == 1:
+        return _single(_place(columns, 0))
     is_nan = np.isnan(value)
-    nan_count = int(is_nan.sum())
-    numbers = value[~is_nan] if nan_count else value
+    n_nan = int(is_nan.sum())
+    numbers = value[~is_nan] if n_nan else value
     low = high = None
     if len(numbers):
         # argmax finds the first of equals
         low = _place(columns, int(np.argmax(value == numbers.min())))
         high = _place(columns, int(np.argmax(value == numbers.max())))
     return PointSummary(
-        len(value), nan_count, exact_sum(numbers.tolist()), _place(columns, 0), _place(columns, -1), low, high
+        len(value), n_nan, exact_sum(numbers.tolist()), _place(columns, 0), _place(columns, -1), low, high
     )
 
 

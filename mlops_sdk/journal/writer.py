@@ -16,10 +16,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import threading
 import time
-import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -120,7 +118,7 @@ class Journal:
         last_steps: Mapping[str, int] | None = None,
     ) -> None:
         self.options = options or JournalOptions()
-        self.writer_id = uuid.uuid4().hex
+        self.writer_id = os.urandom(16).hex()
         self.run_id = run_id
         self.directory = root / self.writer_id
         self.dropped = 0
@@ -135,6 +133,7 @@ class Journal:
         self._lock = threading.RLock()
         self._spare: Segment | None = None
         self._synced: dict[Path, int] = {}
+        self._distrusted: list[Segment] = []  # a sync of theirs failed
         self._announced_dropped = 0
         self._retry_at = 0.0
         self._suspended_ns = _suspended_ns()
@@ -150,18 +149,18 @@ class Journal:
     def _open(self, root: Path, header: WriterHeader) -> None:
         """Make the directory under another name, lock it, then show it: nobody ever sees it without its lock."""
         hidden = root / f".{self.writer_id}.tmp"
-        os.mkdir(hidden, 0o700)
-        try:
+        with contextlib.ExitStack() as undo:
+            os.mkdir(hidden, 0o700)
+            undo.callback(_remove_tree, hidden)
             self._writer_lock = liveness.WriterLock.open(hidden)
+            undo.callback(self._writer_lock.close)
             segment = self._prepare(hidden, self.options.first_bytes)
+            undo.callback(segment.close)
             segment.begin(header, self._next_name())
             os.rename(hidden, self.directory)
-        except BaseException:
-            shutil.rmtree(hidden, ignore_errors=True)
-            raise
+            undo.pop_all()
         segment.path = self.directory / segment.path.name
         self._segments = [segment]
-        self._segment = segment
         self._write = segment.write
 
     # -- logging -------------------------------------------------------------------------------------------------
@@ -243,8 +242,14 @@ class Journal:
                 return step
 
     def _publish_many(self, records: list[bytes]) -> None:
+        full: JournalFullError | None = None
         for start in range(0, len(records), _MAX_POINTS):
-            self._publish(b"".join(records[start : start + _MAX_POINTS]))
+            try:
+                self._publish(b"".join(records[start : start + _MAX_POINTS]))
+            except JournalFullError as error:  # the rest is tried too, so that what is dropped is counted
+                full = error
+        if full is not None:
+            raise full
 
     def knows(self, key: str) -> bool:
         """Whether `define` was called for `key`."""
@@ -279,6 +284,7 @@ class Journal:
             except ValueError:
                 self._make_room(data)
             except OSError as error:  # appended: the disk is full or gone
+                self._retry_at = time.monotonic() + _RETRY_S
                 self._drop(data, error)
             else:
                 return
@@ -311,6 +317,11 @@ class Journal:
 
     # -- segments ------------------------------------------------------------------------------------------------
 
+    @property
+    def _segment(self) -> Segment:
+        """The segment in use: appending to the list is the one step that changes it."""
+        return self._segments[-1]
+
     def _next_name(self) -> str:
         return f"{next(self._indexes):08d}{SUFFIX}"
 
@@ -322,25 +333,39 @@ class Journal:
         """
         old = self._segment
         if not force and not old.is_sealed and old.size_bytes - old.published() >= need:
-            return  # another thread has rolled over meanwhile
+            self._write = old.write  # another thread has rolled over, or a call that was interrupted before this line
+            return
         self._check_quota()
         new = self._take_spare(need)
-        end = old.seal()
-        first = old.header.first + (end - HEADER_BYTES) // SLOT_BYTES
-        index = int((name := self._next_name()).removesuffix(SUFFIX))
-        new.begin(replace(old.header, first=first, index=index, clock_offset_ns=self.clock_offset_ns), name)
-        dropped = self.dropped
-        if dropped > self._announced_dropped:
-            new.write(encode_frame(Kind.DROPPED, monotonic_ns(), {"total": dropped}, self._seed))
-            new.set_dropped(dropped)
-        if self._segment is not old:
+        try:
+            self._begin(new, old)
+        except BaseException:
+            new.discard()
+            raise
+        # No handler runs between this test and the end of the append: the interpreter looks for signals behind calls.
+        if self._segments[-1] is not old:
             new.discard()
             return
         self._segments.append(new)
-        self._segment = new
-        self._write = new.write
-        self._announced_dropped = dropped
+        self._write = self._segments[-1].write  # not `new`: a handler that ran behind the append may have gone further
+        self._announce_dropped()
         self._wake()
+
+    def _begin(self, new: Segment, old: Segment) -> None:
+        """End `old` and have `new` go on behind it."""
+        first = old.header.first + (old.seal() - HEADER_BYTES) // SLOT_BYTES
+        index = int((name := self._next_name()).removesuffix(SUFFIX))
+        new.begin(replace(old.header, first=first, index=index, clock_offset_ns=self.clock_offset_ns), name)
+        if self.dropped:
+            new.set_dropped(self.dropped)
+
+    def _announce_dropped(self) -> None:
+        """Say in a record how many were dropped. Until one fits, the header alone has the count."""
+        total = self.dropped
+        if total > self._announced_dropped:
+            with contextlib.suppress(OSError, ValueError):
+                self._write(encode_frame(Kind.DROPPED, monotonic_ns(), {"total": total}, self._seed))
+                self._announced_dropped = total
 
     def _take_spare(self, need: int) -> Segment:
         spare, self._spare = self._spare, None
@@ -376,8 +401,18 @@ class Journal:
             If the disk has no room.
         """
         current = self._segment
-        if self._spare is None and not self.is_closed and current.published() * 2 > current.size_bytes:
-            self._spare = self._prepare(self.directory, next_size(current.size_bytes), touch=True)
+        if self._spare is not None or self._is_over or current.published() * 2 <= current.size_bytes:
+            return
+        spare = self._prepare(self.directory, next_size(current.size_bytes), touch=True)
+        with self._lock:
+            if not self._is_over:
+                self._spare = spare
+                return
+        spare.discard()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.is_closed or self.is_abandoned
 
     @property
     def last(self) -> int:
@@ -398,6 +433,8 @@ class Journal:
 
     def release(self, sequence: int) -> None:
         """Remove the segments that hold nothing behind `sequence`, except the one in use."""
+        if self.is_abandoned:
+            return
         with self._lock:
             done = [s for s in self._segments if s is not self._segment and _last(s) <= sequence]
             for segment in done:
@@ -419,32 +456,44 @@ class Journal:
         After a failed sync the kernel may have forgotten which pages were not written, so a second try on the same file
         proves nothing: the records are written to a new file instead.
         """
+        if self.is_abandoned:
+            return
         with self._lock:
             segments = list(self._segments)
         for segment in segments:
             end = segment.published()
             if self._synced.get(segment.path) == end:
                 continue
-            try:
-                segment.sync()
-            except OSError as error:
-                self._rescue(segment, error)
+            if segment not in self._distrusted:
+                try:
+                    segment.sync()
+                except OSError as error:
+                    self.sync_error = error
+                    self._distrusted.append(segment)
+            if segment in self._distrusted:
+                end = self._rescue(segment)
             self._synced[segment.path] = end
 
-    def _rescue(self, segment: Segment, error: OSError) -> None:
-        self.sync_error = error
+    def _rescue(self, segment: Segment) -> int:
+        """Have a new file in the place of one that could not be synced; returns where its records end."""
         with self._lock:
-            if segment is self._segment:
+            if segment is self._segment and not self.is_closed:
                 self._roll(0, force=True)
         end = segment.seal()
         copy = AppendedSegment.copy_of(segment, end)
-        copy.sync()
-        with self._lock:
-            self._segments[self._segments.index(segment)] = copy
-        os.replace(copy.path, segment.path)
+        try:
+            copy.sync()
+            os.replace(copy.path, segment.path)
+        except BaseException:
+            copy.discard()
+            raise
         copy.path = segment.path
         sync_directory(self.directory)
+        with self._lock:
+            self._segments[self._segments.index(segment)] = copy
+        self._distrusted.remove(segment)
         segment.close()
+        return end
 
     def reanchor(self) -> bool:
         """After the machine was suspended, go on in a segment with the wall time of now; returns whether it was."""
@@ -452,6 +501,8 @@ class Journal:
         if suspended - self._suspended_ns < _SUSPENDED_NS:
             return False
         with self._lock:
+            if self._is_over:
+                return False
             self.clock_offset_ns += suspended - self._suspended_ns
             self._suspended_ns = suspended
             self._roll(0, force=True)
@@ -460,7 +511,7 @@ class Journal:
     def retry_room(self) -> None:
         """When records are being dropped, try for a new segment now; quiet when there is still no room."""
         with self._lock, contextlib.suppress(OSError):
-            if self._segment.is_sealed and not self.is_closed:
+            if self._segment.is_sealed and not self._is_over:
                 self._roll(0)
                 self._retry_at = 0.0
 
@@ -478,21 +529,25 @@ class Journal:
     def remove(self) -> None:
         """Delete the journal: everything in it is durable elsewhere."""
         self.close()
+        if self.is_abandoned:
+            return
         for segment in self._segments:
             segment.close()
         _live.discard(self)
         hidden = self.directory.with_name(f".{self.writer_id}.tmp")  # nobody looks into it while it is deleted
         with contextlib.suppress(OSError):
             os.rename(self.directory, hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
+        _remove_tree(hidden)
         self._writer_lock.close()
 
     def leave(self) -> None:
-        """Close, let go of the lock and leave the files for whoever delivers them later."""
+        """Close, let go of the lock and leave the files for whoever delivers them later; a failed sync is kept."""
         self.close()
         for segment in self._segments:
-            with contextlib.suppress(OSError):
+            try:
                 segment.sync()
+            except OSError as error:
+                self.sync_error = error
             segment.close()
         _live.discard(self)
         self._writer_lock.close()
@@ -502,11 +557,16 @@ class Journal:
         self._lock = threading.RLock()
         self.is_abandoned = True
         self._write = _refuse
-        for segment in self._segments:
+        spare, self._spare = self._spare, None
+        for segment in [*self._segments, *([spare] if spare else [])]:
             segment.abandon()
-        if self._spare is not None:
-            self._spare.abandon()
         self._writer_lock.close()
+
+
+def _remove_tree(directory: Path) -> None:
+    import shutil
+
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _refuse(_data: bytes) -> object:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from mlops_sdk._logging import log
 from mlops_sdk.errors import UntrustedModelError
 
 if TYPE_CHECKING:
     from mlops_sdk.query.view import RunView
 
-_log = logging.getLogger("mlops_sdk")
 MODEL_FILE = "model.joblib"
 """Name of the serialised model below the model's own name."""
 
@@ -35,10 +33,12 @@ def load(run: RunView, name: str, *, trust: bool, check: bool) -> Any:
 
 
 def _compare_versions(logged: dict[str, str]) -> None:
+    from importlib import metadata
+
     for package, version in logged.items():
         try:
             here = metadata.version(package)
         except metadata.PackageNotFoundError:
             here = "not installed"
         if here != version:
-            _log.warning("mlops_sdk: the model was logged with %s %s, here it is %s", package, version, here)
+            log().warning("mlops_sdk: the model was logged with %s %s, here it is %s", package, version, here)

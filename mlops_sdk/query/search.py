@@ -29,9 +29,9 @@ def catch_up(place: Place) -> None:
     """Before reading: deliver what this process still has, and what dead writers left, within a quarter second."""
     if place.journals is None:
         return
-    courier().deliver_to(place.store, recovery.READER_LIMIT_S)
-    if place.journals.is_dir() and not getattr(place.store, "is_read_only", False):
-        if getattr(place.store, "is_merged_by_readers", False):
+    courier().deliver_to(place, recovery.READER_LIMIT_S)
+    if place.journals.is_dir():
+        if place.is_merged_by_readers:
             recovery.merge(place.store, place.journals)
         else:
             recovery.sweep(place.store, place.journals, limit_s=recovery.READER_LIMIT_S)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +41,8 @@ class Artifacts:
 
     Parameters
     ----------
-    blobs : Blobs
+    blobs : callable
+        Returns the store's blobs.
     emit : callable
         Takes (kind, payload) of a record.
     troubles : Troubles
@@ -55,7 +54,9 @@ class Artifacts:
     in a fallback directory that the warning names, and `retry` tries again.
     """
 
-    def __init__(self, blobs: Blobs, emit: Callable[[Kind, JsonDict], None], troubles: Troubles, run_id: str) -> None:
+    def __init__(
+        self, blobs: Callable[[], Blobs], emit: Callable[[Kind, JsonDict], None], troubles: Troubles, run_id: str
+    ) -> None:
         self._blobs = blobs
         self._emit = emit
         self._troubles = troubles
@@ -73,13 +74,13 @@ class Artifacts:
 
     def _copy(self, path: Path) -> Blob:
         with transfer_progress(path.stat().st_size if path.is_file() else 0, path.name) as progress:
-            return self._blobs.put_file(path, progress=progress)
+            return self._blobs().put_file(path, progress=progress)
 
     def put_bytes(
         self, data: bytes, name: str, *, step: int | None = None, metadata: JsonDict | None = None
     ) -> ArtifactRef:
         """Keep bytes under `name`."""
-        return self._put(name, step, metadata or {}, lambda: self._blobs.put_bytes(data), data)
+        return self._put(name, step, metadata or {}, lambda: self._blobs().put_bytes(data), data)
 
     def put_tree(self, root: str | os.PathLike[str], prefix: str | None, *, step: int | None) -> list[ArtifactRef]:
         """Keep every regular file below a directory under its relative name; what is skipped is counted."""
@@ -91,7 +92,7 @@ class Artifacts:
                 self._troubles.count("SkippedFile", f"{entry.name}: {entry.reason}")
                 continue
             name = f"{prefix}/{entry.name}" if prefix else entry.name
-            refs.append(self._put(name, step, {}, partial(_put_entry, self._blobs, entry), None))
+            refs.append(self._put(name, step, {}, partial(_put_entry, self._blobs(), entry), None))
         return refs
 
     def _put(
@@ -128,6 +129,9 @@ class Artifacts:
 
     def _fall_back(self, source: Path | bytes | None) -> Path | None:
         """A copy of the bytes in a place that has nothing to do with the store."""
+        import shutil
+        import tempfile
+
         if source is None:
             return None
         for base in (state_directory() / "fallback", Path(tempfile.gettempdir())):
@@ -148,7 +152,7 @@ class Artifacts:
         pending, self._pending = self._pending, []
         for item in pending:
             try:
-                blob = self._blobs.put_file(item.file)
+                blob = self._blobs().put_file(item.file)
             except (MlopsError, OSError):
                 self._pending.append(item)
                 continue
@@ -158,6 +162,8 @@ class Artifacts:
 
     def promise(self, name: str) -> Path:
         """A path to write a file to, which `keep_promised` keeps under `name`."""
+        import tempfile
+
         name = check_artifact_name(name)
         if self._staging is None:
             self._staging = Path(tempfile.mkdtemp(prefix="mlops-staging-"))
@@ -177,6 +183,8 @@ class Artifacts:
             else:
                 self._troubles.count("PromisedFileMissing", f"artifact_path({name!r}): no file was written to it")
         if self._staging is not None:
+            import shutil
+
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
 

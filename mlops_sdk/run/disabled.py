@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -52,6 +51,8 @@ class DisabledRun(Run):
 
     def artifact_path(self, name: str) -> Path:
         """A path in a temporary directory that nobody looks at."""
+        import tempfile
+
         return Path(tempfile.mkdtemp(prefix="mlops-disabled-")) / Path(name).name
 
     def _head(self) -> RunHead:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ def describe(model: Any, input_example: Any, extra: JsonDict | None) -> JsonDict
 
 def _packages_of(model: Any) -> dict[str, str]:
     """Versions of the packages the model's class, and joblib and numpy below it, come from."""
+    from importlib import metadata
+
     roots = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     for step in getattr(model, "steps", None) or ():  # a pipeline's parts come from elsewhere
         roots |= {type(part).__module__.partition(".")[0] for part in step if not isinstance(part, str)}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlops_sdk.courier import recovery
 from mlops_sdk.courier.courier import courier
-from mlops_sdk.courier.route import Route
+from mlops_sdk.courier.route import Opened, Route
 from mlops_sdk.errors import StoreUnavailableError
 from mlops_sdk.journal import filesystem
 from mlops_sdk.journal.records import Kind
@@ -69,10 +66,10 @@ class Recorder:
             raise StoreUnavailableError(f"the journal in {self.root} cannot be written: {error}") from error
         self.journal.event(Kind.RUN, opening.payload)
         # On a network file system nobody but a reader touches the database.
-        stores = [] if self.verdict.is_network else [place.store]
-        self.route: Route = courier().add(self.journal, stores)
-        if stores:
-            courier().watch(self.root, place.store)
+        places: list[Opened] = [] if self.verdict.is_network else [place]
+        self.route: Route = courier().add(self.journal, places)
+        if places:
+            courier().watch(self.root, place)
 
     def deliver(self, timeout_s: float) -> bool:
         """Carry everything logged so far to the stores; returns whether it arrived in time."""
@@ -149,6 +146,10 @@ def _journal_root(place: Place, settings: Settings) -> Path:
 @cache
 def _temporary_root() -> Path:
     """Journals of stores that live in memory: they end with the process."""
+    import atexit
+    import shutil
+    import tempfile
+
     root = tempfile.mkdtemp(prefix="mlops-")
     atexit.register(shutil.rmtree, root, True)
     return Path(root)

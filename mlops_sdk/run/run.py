@@ -25,6 +25,7 @@ from mlops_sdk.values.params import encode_param
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
+    from mlops_sdk.stores.protocol import Store
 
 _CAPTURE_GRACE_S = 0.01
 _READ_LIMIT_S = 30.0
@@ -48,7 +49,6 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
         self, recorder: Recorder, *, name_hint: str = "", previous_params: Mapping[str, Any] | None = None
     ) -> None:
         self._recorder = recorder
-        self._store = recorder.place.store
         self._run_id = recorder.opening.run_id
         self.name_hint = name_hint
         self._is_over = False
@@ -60,7 +60,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
         self._params_seen = {key: encode_param(value) for key, value in (previous_params or {}).items()}
         label = f"{name_hint or self._run_id}"
         self._troubles = Troubles(label, is_strict=recorder.settings.strict, record=self._record_trouble)
-        self._artifacts = Artifacts(self._store.blobs, self._emit, self._troubles, self._run_id)
+        self._artifacts = Artifacts(lambda: self._store.blobs, self._emit, self._troubles, self._run_id)
         self._bind()
 
     def _bind(self) -> None:
@@ -94,9 +94,11 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
         with self._end_lock:
             if self._recorder.journal.is_abandoned:
                 self._recorder = open_attached(self._recorder, self._run_id)
-                self._store = self._recorder.place.store
-                self._artifacts = Artifacts(self._store.blobs, self._emit, self._troubles, self._run_id)
                 self._bind()
+
+    @property
+    def _store(self) -> Store:  # type: ignore[override]  # a RunView is given its store, a run finds it when first read
+        return self._recorder.place.store
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -269,7 +271,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
         from mlops_sdk.run.start import start_run
 
         place = self._recorder.place
-        options.setdefault("tracking_uri", place.store.uri)
+        options.setdefault("tracking_uri", place.uri)
         options.setdefault("experiment", self._recorder.opening.payload.get("experiment"))
         return start_run(name=name, parent=self._run_id, **options)
 
@@ -278,7 +280,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
 
         return unpickle, (
             self._run_id,
-            self._recorder.place.store.uri,
+            self._recorder.place.uri,
             self._recorder.opening.payload.get("experiment"),
         )
 

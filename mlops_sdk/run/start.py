@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -266,7 +265,7 @@ def _attached(run_id: str, experiment: str | None) -> Opening:
 def open_attached(parent: Recorder, run_id: str) -> Recorder:
     """In a forked child: a writer of its own to the parent's run."""
     location = parent.place.location
-    place = open_place(location.path if location else parent.place.store.uri, make=True)
+    place = open_place(location.path if location else parent.place.uri, make=True)
     endings.install()
     return Recorder(place, parent.settings, _attached(run_id, parent.opening.payload.get("experiment")))
 
@@ -293,6 +292,8 @@ def _rank() -> int | None:
 
 
 def _user() -> str:
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

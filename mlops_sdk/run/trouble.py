@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
 
+from mlops_sdk._logging import log
 from mlops_sdk.errors import MlopsError
-
-_log = logging.getLogger("mlops_sdk")
 
 
 class Troubles:
@@ -54,7 +52,7 @@ class Troubles:
             count = self.counts[cause]
             self.messages.setdefault(cause, message)
         if count == 1:
-            _log.warning("mlops_sdk: run %s: %s (said once; run.health() counts)", self.label, escape(message))
+            log().warning("mlops_sdk: run %s: %s (said once; run.health() counts)", self.label, escape(message))
         if count & (count - 1) == 0 and self._record is not None:
             self._record(cause, count, self.messages[cause])
 

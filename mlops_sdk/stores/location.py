@@ -8,9 +8,8 @@ References
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +61,13 @@ def _working_directory() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError:  # it was deleted
-        return Path(tempfile.gettempdir())
+        return _temporary_directory()
+
+
+def _temporary_directory() -> Path:
+    import tempfile
+
+    return Path(tempfile.gettempdir())
 
 
 def state_directory() -> Path:
@@ -136,14 +141,14 @@ def make(location: Location, *, shared: bool = False) -> tuple[Location, bool]:
 def _candidates(location: Location) -> list[Location]:
     if location.is_explicit:
         return [location]
-    project = hashlib.sha256(os.fsencode(location.path)).hexdigest()[:8]
+    project = f"{zlib.crc32(os.fsencode(location.path)):08x}"
     name = f"{location.path.parent.name or 'root'}-{project}"
     user = os.getuid() if hasattr(os, "getuid") else "user"
     refused = f"{location.path} cannot be written"
     return [
         location,
         Location(state_directory() / name, refused),
-        Location(Path(tempfile.gettempdir()) / f"mlops-{user}" / name, f"{refused}, nor the state directory"),
+        Location(_temporary_directory() / f"mlops-{user}" / name, f"{refused}, nor the state directory"),
     ]
 
 

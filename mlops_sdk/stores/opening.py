@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 from mlops_sdk.errors import InvalidValueError, MissingDependencyError
+from mlops_sdk.journal import filesystem
 from mlops_sdk.stores import location as locations
 from mlops_sdk.stores.location import Location
 
@@ -24,22 +25,39 @@ if TYPE_CHECKING:
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]+):")
 
 
-@dataclass(frozen=True, slots=True)
 class Place:
     """A store and where its journals are.
 
     Attributes
     ----------
-    store : Store
+    uri : str
+        Opens it again.
     journals : Path or None
         None where the store has no local directory.
     location : Location or None
         Of a local store.
     """
 
-    store: Store
-    journals: Path | None
-    location: Location | None
+    def __init__(self, uri: str, opener: Callable[[], Store], location: Location | None = None) -> None:
+        self.uri = uri
+        self.location = location
+        self.journals = None if location is None else location.path / locations.JOURNALS
+        self._opener = opener
+        self._store: Store | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def store(self) -> Store:
+        """The store, opened when first used: loading a backend is not for the path of `start_run`."""
+        with self._lock:
+            if self._store is None:
+                self._store = self._opener()
+            return self._store
+
+    @property
+    def is_merged_by_readers(self) -> bool:
+        """Whether writers only journal, because the store is on a network file system."""
+        return self.journals is not None and self.journals.is_dir() and filesystem.inspect(self.journals).is_network
 
 
 _open: dict[str, Place] = {}
@@ -105,7 +123,7 @@ def open_place(uri: str | os.PathLike[str] | None = None, *, make: bool = False)
     location = locate(uri)
     with _lock:
         if location is None:
-            return _cached(str(uri), lambda: Place(_open_scheme(str(uri)), None, None))
+            return _cached(str(uri), lambda: Place(str(uri), lambda: _open_scheme(str(uri))))
         if make:
             location, is_new = locations.make(location)
             if is_new:
@@ -114,17 +132,21 @@ def open_place(uri: str | os.PathLike[str] | None = None, *, make: bool = False)
         return _cached(str(chosen.path), lambda: _open_local(chosen))
 
 
-def _cached(key: str, opener: object) -> Place:
+def _cached(key: str, maker: Callable[[], Place]) -> Place:
     place = _open.get(key)
     if place is None:
-        place = _open[key] = opener()  # type: ignore[operator]
+        place = _open[key] = maker()
     return place
 
 
 def _open_local(location: Location) -> Place:
-    from mlops_sdk.stores.sqlite.store import SQLiteStore
+    def opener() -> Store:
+        from mlops_sdk.stores.sqlite.store import SQLiteStore
 
-    return Place(cast("Store", SQLiteStore(location.path)), location.path / locations.JOURNALS, location)
+        return SQLiteStore(location.path, wal=not place.is_merged_by_readers)
+
+    place = Place(str(location.path), opener, location)
+    return place
 
 
 def _open_scheme(uri: str) -> Store:

@@ -121,7 +121,11 @@ class Store(Protocol):
     uri: str
     store_id: str
     is_remote: bool
-    blobs: Blobs
+
+    @property
+    def blobs(self) -> Blobs:
+        """Bytes of artifacts."""
+        ...
 
     def append(self, batch: Batch) -> int:
         """Apply one writer's batch of records, all of them or none.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from mlops_sdk.errors import InvalidValueError, MlopsError
 
@@ -61,23 +60,31 @@ def type_name(value: object) -> str:
     return _dotted_name(type(value))
 
 
-@contextmanager
-def refusing(what: str) -> Iterator[None]:
-    """Map whatever code of the user's objects raises to `InvalidValueError`.
+class Refusing:
+    """Maps whatever code of the user's objects raises inside the block to `InvalidValueError`.
 
     Parameters
     ----------
     what : str
-        Begins the message: what could not be done.
+        Begins the message: what could not be done; ``{}`` stands for the type of `value`.
+    value : object
 
     Raises
     ------
     InvalidValueError
         From the `Exception` that came out of the block; errors of this package pass unchanged.
     """
-    try:
-        yield
-    except MlopsError:
-        raise
-    except Exception as error:
-        raise InvalidValueError(f"{what}: {type(error).__name__}: {text_of(error)[:200]}") from error
+
+    __slots__ = ("_value", "_what")
+
+    def __init__(self, what: str, value: object) -> None:
+        self._what = what
+        self._value = value
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, Exception) and not isinstance(error, MlopsError):
+            what = self._what.replace("{}", type_name(self._value))
+            raise InvalidValueError(f"{what}: {type(error).__name__}: {text_of(error)[:200]}") from error

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from mlops_sdk.values.describing import refusing, type_name
+from mlops_sdk.values.describing import Refusing
 from mlops_sdk.values.foreign import comes_from
 
 _ABSENT = object()
@@ -23,7 +23,9 @@ def unwrap(value: Any) -> Any:
         If an interpolation of the config cannot be resolved.
     """
     if comes_from(value, "omegaconf", "DictConfig", "ListConfig"):
-        with refusing("the OmegaConf config could not be resolved; OmegaConf.to_container(config) leaves it as it is"):
+        with Refusing(
+            "the OmegaConf config could not be resolved; OmegaConf.to_container(config) leaves it as it is", value
+        ):
             return sys.modules["omegaconf"].OmegaConf.to_container(value, resolve=True, throw_on_missing=False)
     if getattr(type(value), "__pydantic_root_model__", False) is True:
         return value.root
@@ -67,7 +69,7 @@ def as_mapping(value: Any) -> Mapping[Any, Any] | None:
         return value
     if isinstance(value, type) or value is None or isinstance(value, (str, int, float)):
         return None
-    with refusing(f"an object of type {type_name(value)} could not be read"):
+    with Refusing("an object of type {} could not be read", value):
         for read in (_named_tuple, _fields, _pydantic, _namespace, _estimator):
             found = read(value)
             if found is not None:

@@ -33,4 +33,5 @@ def array_shape(value: object) -> tuple[int, ...] | None:
     if not (hasattr(kind, "shape") and hasattr(kind, "dtype") and hasattr(kind, "item")):
         return None
     shape = getattr(value, "shape", None)
-    return shape if isinstance(shape, tuple) and all(isinstance(n, int) for n in shape) else None
+    is_known = isinstance(shape, tuple) and (not shape or all(isinstance(n, int) for n in shape))
+    return shape if is_known else None

@@ -16,7 +16,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.values.describing import refusing, type_name
+from mlops_sdk.values.describing import Refusing, type_name
 from mlops_sdk.values.expanding import is_estimator
 from mlops_sdk.values.extensions import checked_extension
 from mlops_sdk.values.foreign import array_shape, comes_from
@@ -81,7 +81,7 @@ def classify(value: object) -> Content:
     -----
     Imports nothing: an object can only come from a library that is loaded.
     """
-    with refusing(f"an object of type {type_name(value)} could not be read"):
+    with Refusing("an object of type {} could not be read", value):
         for content, fits in _CONTENTS:
             if fits(value):
                 return content
@@ -182,7 +182,7 @@ def render_figure(fig: object, file: str | os.PathLike[str]) -> bytes:
     The figure stays open and on its canvas; pyplot is not used. matplotlib is not thread-safe: draw a figure in the thread
     that works on it.
     """
-    with refusing(f"a figure of type {type_name(fig)} could not be drawn"):
+    with Refusing("a figure of type {} could not be drawn", fig):
         if _is_plotly(fig):
             return _render_plotly(fig, file)
         figure = _matplotlib_figure(fig)
@@ -238,7 +238,7 @@ def render_image(img: object, file: str | os.PathLike[str]) -> bytes:
     InvalidValueError
         If it is no image, has no pixels, floats outside 0 to 1 or NaN, or a mode that the format lacks.
     """
-    with refusing(f"an image of type {type_name(img)} could not be encoded"):
+    with Refusing("an image of type {} could not be encoded", img):
         options = _IMAGE_OPTIONS[checked_extension(file, _IMAGE_OPTIONS, ".png")]
         image = _pil_image(img)
         if 0 in image.size:
@@ -324,7 +324,7 @@ def render_json(obj: object, file: str | os.PathLike[str]) -> bytes:
     """
     extension = checked_extension(file, (".json", ".yaml", ".yml"), ".json")
     plain = json_int(to_plain(obj, max_chars=MAX_JSON_CHARS))
-    with refusing(f"an object of type {type_name(obj)} could not be written as {extension[1:]}"):
+    with Refusing("an object of type {} could not be written as " + extension[1:], obj):
         return _json_bytes(plain) if extension == ".json" else _yaml_bytes(plain)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.values.describing import refusing, type_name
+from mlops_sdk.values.describing import Refusing, type_name
 from mlops_sdk.values.foreign import array_shape, comes_from
 from mlops_sdk.values.nested import flatten
 
@@ -79,7 +79,7 @@ def to_float(value: object) -> tuple[float, bool]:
     """
     if type(value) is float:
         return value, True
-    with refusing(f"a value of type {type_name(value)} could not be read as a number"):
+    with Refusing("a value of type {} could not be read as a number", value):
         return _to_float(value)
 
 
@@ -123,6 +123,8 @@ def _from_array(value: Any, shape: tuple[int, ...]) -> tuple[float, bool]:
     if getattr(value.dtype, "kind", "") in ("m", "M"):
         raise _not_a_number(value)
     item = value.item()  # float() of an array with dimensions is deprecated
+    if type(item) is float:
+        return item, True
     if type(item) is type(value):
         return _from_exact(value, item)  # a long double has no Python type
     if array_shape(item) is not None or not hasattr(type(item), "__float__"):
@@ -167,7 +169,7 @@ def to_step(step: object) -> int:
     InvalidValueError
         If it is not a whole number (5.5, NaN, text), or does not fit in 64 bits.
     """
-    with refusing(f"a step of type {type_name(step)} could not be read"):
+    with Refusing("a step of type {} could not be read", step):
         number = _whole(step)
     if number not in _INT64:
         raise InvalidValueError("a step has to fit in a 64-bit integer")
@@ -212,7 +214,7 @@ def to_time_ns(timestamp: object) -> int:
     InvalidValueError
         If it is neither, not finite, or outside the years 1677 to 2262, which 64 bits of nanoseconds span.
     """
-    with refusing(f"a timestamp of type {type_name(timestamp)} could not be read"):
+    with Refusing("a timestamp of type {} could not be read", timestamp):
         time_ns = _datetime_ns(timestamp) if isinstance(timestamp, datetime) else _seconds_ns(timestamp)
     if time_ns not in _INT64:
         raise InvalidValueError(

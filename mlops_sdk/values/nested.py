@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.values.describing import refusing, shown, text_of, type_name
+from mlops_sdk.values.describing import Refusing, shown, text_of, type_name
 
 MAX_DEPTH = 64
 """Deepest nesting that is accepted, of mappings and lists together."""
@@ -27,7 +27,7 @@ def key_text(key: object) -> str:
     if isinstance(key, str):
         return str.__str__(key)
     if key is None or isinstance(key, (bool, int, float, Enum)):
-        with refusing(f"a key of type {type_name(key)} has no text"):
+        with Refusing("a key of type {} has no text", key):
             return str.__str__(str(key))
     return text_of(key)
 
@@ -62,9 +62,7 @@ def named_items(mapping: Mapping[Any, Any], max_keys: int) -> dict[str, Any]:
 
 
 def _snapshot(mapping: Mapping[Any, Any], max_keys: int) -> list[tuple[Any, Any]]:
-    with refusing(
-        f"a mapping of type {type_name(mapping)} could not be read; if another thread changes it, pass a copy"
-    ):
+    with Refusing("a mapping of type {} could not be read; if another thread changes it, pass a copy", mapping):
         pairs: list[Any] = []
         for attempt in range(1, _TRIES + 1):
             try:

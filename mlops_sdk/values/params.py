@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.values.describing import refusing, shown, type_name
+from mlops_sdk.values.describing import Refusing, shown, type_name
 from mlops_sdk.values.expanding import as_mapping, is_estimator
 from mlops_sdk.values.nested import MAX_KEY_BYTES, Path, flatten
 from mlops_sdk.values.plain import MAX_TEXT_BYTES, int_from_text, int_text, json_int, to_plain
@@ -69,7 +69,7 @@ def flatten_params(config: object) -> tuple[dict[str, ParamValue], JsonDict]:
     >>> flatten_params({"lr": 0.1, "model": {"layers": [64, 64]}})
     ({'lr': 0.1, 'model.layers': [64, 64]}, {'lr': 0.1, 'model': {'layers': [64, 64]}})
     """
-    with refusing(f"params of type {type_name(config)} could not be read"):
+    with Refusing("params of type {} could not be read", config):
         root = as_mapping(config)
         if root is None:
             raise InvalidValueError(

@@ -13,7 +13,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Any, cast
 
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.values.describing import refusing, text_of, type_name
+from mlops_sdk.values.describing import Refusing, text_of, type_name
 from mlops_sdk.values.expanding import as_mapping, estimator_text, is_estimator, unwrap
 from mlops_sdk.values.foreign import array_shape, comes_from
 from mlops_sdk.values.nested import MAX_DEPTH, named_items
@@ -25,14 +25,14 @@ MAX_TEXT_BYTES = 64 * 1024
 """Longest text of a param, in UTF-8 bytes."""
 
 _MAX_INT_DIGITS = MAX_TEXT_BYTES - 1  # and a sign
-_MAX_INT_BITS = int(_MAX_INT_DIGITS * math.log2(10))
+_MAX_INT_BITS = math.ceil(_MAX_INT_DIGITS * math.log2(10))
 # 10**640 has more: the shortest limit on the digits of an int that Python can be set to
 _MAX_JSON_INT_BITS = 2126
 _CHUNK_DIGITS = 600
 _TEXT_LIKE = (str, bytes, bytearray, memoryview, range)
 
 
-def to_plain(value: object, *, max_chars: int) -> ParamValue:
+def to_plain(value: Any, *, max_chars: int) -> ParamValue:
     """Convert an object to plain data by the rules that hold for params, configs and JSON artifacts.
 
     Parameters
@@ -56,7 +56,9 @@ def to_plain(value: object, *, max_chars: int) -> ParamValue:
     `value`. Inside lists and dicts an int of more than 640 digits becomes its decimal text: no JSON reader of Python
     takes it otherwise.
     """
-    with refusing(f"a value of type {type_name(value)} could not be read"):
+    if value is None or type(value) in (bool, int, float):
+        return value  # type: ignore[no-any-return]
+    with Refusing("a value of type {} could not be read", value):
         return _Conversion(max_chars).convert(value)
 
 
@@ -203,15 +205,20 @@ def int_text(value: int) -> str:
     """
     if value.bit_length() <= _MAX_JSON_INT_BITS:
         return str(value)
-    if value.bit_length() > _MAX_INT_BITS:
+    digits = _digits(abs(value)) if value.bit_length() <= _MAX_INT_BITS else None
+    if digits is None or len(digits) > _MAX_INT_DIGITS:
         raise InvalidValueError(
             f"an int of more than {_MAX_INT_DIGITS:,} digits: log it as an artifact, with log_text()"
         )
-    chunks, rest = [], abs(value)
-    while rest:
-        rest, chunk = divmod(rest, 10**_CHUNK_DIGITS)
+    return digits if value > 0 else "-" + digits
+
+
+def _digits(value: int) -> str:
+    chunks = []
+    while value:
+        value, chunk = divmod(value, 10**_CHUNK_DIGITS)
         chunks.append(f"{chunk:0{_CHUNK_DIGITS}d}")
-    return ("-" if value < 0 else "") + "".join(reversed(chunks)).lstrip("0")
+    return "".join(reversed(chunks)).lstrip("0")
 
 
 def int_from_text(text: str) -> int:

@@ -10,7 +10,7 @@ from io import BytesIO, StringIO
 from typing import Any, TypeAlias
 
 from mlops_sdk.errors import InvalidValueError, MissingDependencyError
-from mlops_sdk.values.describing import refusing, type_name
+from mlops_sdk.values.describing import Refusing, type_name
 from mlops_sdk.values.extensions import checked_extension
 from mlops_sdk.values.foreign import array_shape, comes_from
 from mlops_sdk.values.plain import named_floats, to_plain
@@ -60,7 +60,7 @@ def render_table(table: object, file: str | os.PathLike[str]) -> bytes:
     Cells are written as they are: text that a spreadsheet takes for a formula (``=1+1``) is not altered.
     """
     extension = checked_extension(file, (".csv", ".json", ".parquet"), ".csv")
-    with refusing(f"a table of type {type_name(table)} could not be written as {extension[1:]}"):
+    with Refusing("a table of type {} could not be written as " + extension[1:], table):
         frame = _as_frame(table)
         if extension == ".parquet":
             return _parquet(frame)

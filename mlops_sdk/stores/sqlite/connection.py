@@ -21,6 +21,7 @@ from mlops_sdk.stores.sqlite.faults import primary_code
 from mlops_sdk.stores.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 
 BUSY_TIMEOUT_S = 5.0
+_CHECKPOINT_WAIT_MS = 250
 _WAL_KEPT_BYTES = 1 << 20
 _CACHE_KIB = 8192
 _COMMON = (
@@ -119,6 +120,12 @@ def _open_immutable(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def checkpoint_fully(connection: sqlite3.Connection) -> None:
+    """Merge the log into the database and empty it, unless somebody reads: it is then left for another time."""
+    _run(connection, f"PRAGMA busy_timeout={_CHECKPOINT_WAIT_MS}", "PRAGMA wal_checkpoint(TRUNCATE)")
+    _run(connection, f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
 
 
 def wal_bytes(path: Path) -> int:

@@ -15,6 +15,7 @@ import uuid
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from mlops_sdk.stores.sqlite.connection import checkpoint_fully
 from mlops_sdk.stores.sqlite.schema import CREATE, SCHEMA_VERSION
 
 migrations = Migrations("mlops_sdk")
@@ -44,4 +45,4 @@ def migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     assert version == SCHEMA_VERSION, "the last migration sets the version"
     # from now on the file alone tells its version
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    checkpoint_fully(connection)

@@ -22,7 +22,7 @@ from mlops_sdk.stores.sqlite import columns
 if TYPE_CHECKING:
     from mlops_sdk._types import IntArray
 
-CHUNK_FROM = 4096
+CHUNK_FROM = 1024
 """A metric with so many points in one place gets a chunk of its own."""
 CHUNK_POINTS = 1 << 18
 """No chunk has more: compressing one takes some 20 MB of memory."""
@@ -31,7 +31,7 @@ SMALL_CHUNK = CHUNK_POINTS // 4
 MANY_CHUNKS = 16
 TAIL_POINTS = 65_536
 TAIL_ROWS = 512
-"""A run whose fresh tails have more points or rows is compacted while it runs."""
+"""A run with more fresh points in tails, or more fresh rows, is compacted while it runs."""
 LEAVE_POINTS = 2048
 """A run that ends with fewer in fresh tails is left as it is: numpy takes longer to load than they take to read."""
 _COMPRESS_FROM = 256
@@ -79,9 +79,13 @@ def _add_tail(connection: sqlite3.Connection, owner: Owner, points: Points) -> N
     else:
         blob = columns.encode_arrays(values)
     _insert_tail(connection, owner, len(points), (int(points.sequence[0]), int(points.sequence[-1])), blob)
+    _note_fresh(connection, owner.run, len(points))
+
+
+def _note_fresh(connection: sqlite3.Connection, run: int, n: int) -> None:
+    """Count a new row, and its points if it is a tail."""
     connection.execute(
-        "UPDATE runs SET tail_points = tail_points + ?, tail_rows = tail_rows + 1 WHERE id = ?",
-        (len(points), owner.run),
+        "UPDATE runs SET tail_points = tail_points + ?, tail_rows = tail_rows + 1 WHERE id = ?", (n, run)
     )
 
 
@@ -105,13 +109,16 @@ def _add_chunks(connection: sqlite3.Connection, owner: Owner, points: Points) ->
     """Put metrics with many points into chunks; returns the rest."""
     import numpy as np
 
-    metrics, counts = np.unique(points.key_id, return_counts=True)
+    order = np.argsort(points.key_id, kind="stable")
+    metric = points.key_id[order]
+    values = (points.step, points.time_ns, points.value, points.sequence)
     is_rest = np.ones(len(points), bool)
-    for metric in metrics[counts >= CHUNK_FROM].tolist():
-        chosen = points.key_id == metric
-        is_rest &= ~chosen
-        values = (points.step, points.time_ns, points.value, points.sequence)
-        _insert_chunks(connection, owner, metric, [column[chosen] for column in values])
+    for start, end in _groups(metric):
+        if end - start >= CHUNK_FROM:
+            chosen = order[start:end]
+            is_rest[chosen] = False
+            _insert_chunks(connection, owner, int(metric[start]), [column[chosen] for column in values])
+            _note_fresh(connection, owner.run, 0)
     if not is_rest.any():
         return None
     return Points(
@@ -139,7 +146,7 @@ def _insert_chunks(connection: sqlite3.Connection, owner: Owner, metric: int, va
 
 
 def is_due(connection: sqlite3.Connection, run: int) -> bool:
-    """Whether a running run's fresh tails have grown enough to be compacted."""
+    """Whether what a running run has added since the last time is enough to be compacted."""
     row = connection.execute("SELECT tail_points, tail_rows FROM runs WHERE id = ?", (run,)).fetchone()
     return row is not None and (row[0] > TAIL_POINTS or row[1] > TAIL_ROWS)
 
@@ -170,7 +177,7 @@ def compact(connection: sqlite3.Connection, run: int, *, final: bool) -> None:
     chosen = _choose_tails(rows, final=final)
     for (writer, attempt), group in itertools.groupby(chosen, key=lambda row: (row.writer, row.attempt)):
         _compact_tails(connection, Owner(run, writer, attempt), list(group))
-    if chosen:
+    if chosen or not final:
         connection.execute("UPDATE runs SET tail_points = 0, tail_rows = 0 WHERE id = ?", (run,))
     _merge_chunks(connection, run, final=final)
 
@@ -186,10 +193,8 @@ class _TailRow(NamedTuple):
 def _choose_tails(rows: list[_TailRow], *, final: bool) -> list[_TailRow]:
     fresh = [row for row in rows if not row.is_merged]
     total = sum(row.n for row in fresh)
-    if not fresh or (total < LEAVE_POINTS and len(fresh) <= TAIL_ROWS):
-        return []
     if final:
-        return rows
+        return rows if total >= LEAVE_POINTS or len(fresh) > TAIL_ROWS else []
     chosen = set(fresh)
     for row in sorted((row for row in rows if row.is_merged), key=lambda row: row.n):
         if row.n > _REWRITE_RATIO * total:
@@ -242,7 +247,9 @@ def _merge_chunks(connection: sqlite3.Connection, run: int, *, final: bool) -> N
     ).fetchall()
     for (metric, writer, attempt), group in itertools.groupby(map(_ChunkRow._make, small), key=lambda row: row[:3]):
         for rows in _bins(group):
-            if _is_worth_merging([row.n for row in rows], final=final):
+            if final:
+                rows = _without_giants(rows)
+            if len(rows) >= (2 if final else MANY_CHUNKS):
                 _rewrite_chunks(connection, Owner(run, writer, attempt), metric, rows)
 
 
@@ -257,10 +264,15 @@ def _bins(rows: Iterable[_ChunkRow]) -> Iterator[list[_ChunkRow]]:
     yield together
 
 
-def _is_worth_merging(sizes: list[int], *, final: bool) -> bool:
-    if final:
-        return len(sizes) > 1 and max(sizes) <= _REWRITE_RATIO * (sum(sizes) - max(sizes))
-    return len(sizes) >= MANY_CHUNKS
+def _without_giants(rows: list[_ChunkRow]) -> list[_ChunkRow]:
+    """Leave out what is so large that writing it again for the sake of the others is not worth it."""
+    rest = list(rows)
+    while rest:
+        giant = max(rest, key=lambda row: row.n)
+        if giant.n <= _REWRITE_RATIO * (sum(row.n for row in rest) - giant.n):
+            break
+        rest.remove(giant)
+    return rest
 
 
 def _rewrite_chunks(connection: sqlite3.Connection, owner: Owner, metric: int, rows: list[_ChunkRow]) -> None:

@@ -13,6 +13,7 @@ from mlops_sdk.errors import StoreCorruptError, StoreUnavailableError
 from mlops_sdk.journal.records import decode
 from mlops_sdk.stores.sqlite import points
 from mlops_sdk.stores.sqlite.append import apply_batch, check_header
+from mlops_sdk.stores.sqlite.connection import checkpoint_fully
 from mlops_sdk.stores.sqlite.database import Database
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class SQLiteStore:
         with self.database.exclusive() as connection:
             if _is_worth_freeing(connection):
                 _free_pages(connection)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            checkpoint_fully(connection)
         self.database.rest()
 
     def reclaim(self) -> int:
@@ -193,7 +194,7 @@ class SQLiteStore:
         with self.database.exclusive() as connection:
             before = self.database.path.stat().st_size
             _free_pages(connection)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            checkpoint_fully(connection)
             return max(0, before - self.database.path.stat().st_size)
 
     # -- reading -------------------------------------------------------------------------------------------------

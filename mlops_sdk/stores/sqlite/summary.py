@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlops_sdk.entities import MetricSummary
 from mlops_sdk.journal.summaries import PointSummary, mean_of, summarise
 from mlops_sdk.stores.sqlite import history
-
-if TYPE_CHECKING:
-    from mlops_sdk.journal.summaries import Place
 
 _COLUMNS = (
     *("run", "metric", "is_owners", "count", "nan_count", "total", "mean"),
@@ -26,22 +23,26 @@ _COLUMNS = (
 )
 
 
+def _comes(new: str, comparison: str, old: str, then: str) -> str:
+    """Condition that one (step, time) is before or behind another; `then` decides ties. Row values would be slower."""
+    return f"""({new}_step {comparison} {old}_step OR {new}_step = {old}_step AND ({new}_time_ns {comparison} {old}_time_ns
+        OR {new}_time_ns = {old}_time_ns AND {then}))"""
+
+
 def _takes_end(which: str, comparison: str) -> str:
     """Condition on which the new first (or last) point takes the old one's place."""
-    place = "({0}.{1}_step, {0}.{1}_time_ns)"
-    new, old = place.format("excluded", which), place.format("metrics", which)
-    text = "(SELECT writer_id FROM writers WHERE id = {0}.{1}_writer)"
-    return f"""({new} {comparison} {old} OR {new} = {old} AND CASE
-        WHEN excluded.{which}_writer = metrics.{which}_writer
-        THEN excluded.{which}_sequence {comparison} metrics.{which}_sequence
-        ELSE {text.format("excluded", which)} {comparison} {text.format("metrics", which)} END)"""
+    new, old = f"excluded.{which}", f"metrics.{which}"
+    text = "(SELECT writer_id FROM writers WHERE id = {0}_writer)"
+    by_writer = f"""CASE WHEN {new}_writer = {old}_writer THEN {new}_sequence {comparison} {old}_sequence
+        ELSE {text.format(new)} {comparison} {text.format(old)} END"""
+    return _comes(new, comparison, old, by_writer)
 
 
 def _takes_extreme(which: str, comparison: str) -> str:
     """Condition on which the new min (or max) takes the old one's place; of equals the one at the smallest step does."""
-    return f"""(excluded.{which} IS NOT NULL AND (metrics.{which} IS NULL OR excluded.{which} {comparison} metrics.{which}
-        OR excluded.{which} = metrics.{which} AND (excluded.{which}_step, excluded.{which}_time_ns)
-            < (metrics.{which}_step, metrics.{which}_time_ns)))"""
+    new, old = f"excluded.{which}", f"metrics.{which}"
+    return f"""({new} {comparison} {old} OR {new} = {old} AND {_comes(new, "<", old, "0")}
+        OR {old} IS NULL AND {new} IS NOT NULL)"""
 
 
 def _assignments() -> Iterable[str]:
@@ -94,25 +95,26 @@ def merge(
 
 
 def _values(writer: int, summary: PointSummary) -> tuple[Any, ...]:
+    count, nan_count, total = summary.n, summary.n_nan, summary.total
+    step, time_ns, sequence, value = summary.first
+    if count == 1:  # a metric a step: the case that has to be quick
+        end = (value, step, time_ns, writer, sequence)
+        extreme = _NONE if nan_count else (value, step, time_ns)
+        return (1, nan_count, total, None if nan_count else value, *end, *end, *extreme, *extreme)
     low, high = summary.min, summary.max
-    mean = math.nan
-    if low is not None and high is not None:
-        mean = mean_of(summary.total, summary.count - summary.nan_count, low.value, high.value)
+    if low is None or high is None:
+        mean, extremes = math.nan, _NONE * 2
+    else:
+        mean = mean_of(total, count - nan_count, low.value, high.value)
+        extremes = (low.value, low.step, low.time_ns, high.value, high.step, high.time_ns)
+    last = summary.last
     return (
-        summary.count,
-        summary.nan_count,
-        summary.total,
-        mean,
-        *(*_position(summary.first), writer, summary.first.sequence),
-        *(*_position(summary.last), writer, summary.last.sequence),
-        *_position(low),
-        *_position(high),
+        *(count, nan_count, total, mean, value, step, time_ns, writer, sequence),
+        *(last.value, last.step, last.time_ns, writer, last.sequence, *extremes),
     )
 
 
-def _position(place: Place | None) -> tuple[float | None, int | None, int | None]:
-    return (None, None, None) if place is None else (place.value, place.step, place.time_ns)
-
+_NONE: tuple[Any, ...] = (None, None, None)
 
 READ_COLUMNS = ", ".join(f"m.{column}" for column in MetricSummary.__slots__ if column != "key")
 """What `summary_of` wants, in order, of the table under the alias ``m``."""

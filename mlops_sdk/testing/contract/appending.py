@@ -225,6 +225,27 @@ class Appending(StoreCase):
         assert script.send(store) == script.last
         assert list(part(store, "metrics")) == ["loss"]
 
+    @pytest.mark.parametrize("count", [10, 5000])
+    def test_among_many_points_only_those_of_unknown_keys_are_left_out(self, store: Store, count: int) -> None:
+        script = started(store)
+        for key_id, name in ((1, "one"), (2**31 - 1, "greatest")):
+            script.event(Kind.KEY, {"id": key_id, "name": name})
+        for number in range(count):
+            script.point([1, 2**31 - 1, 7, 2**31 - 2][number % 4], number, float(number))
+        assert script.send(store) == script.last
+        assert sorted(part(store, "metrics")) == ["greatest", "one"]
+        assert store.series("run-1", "one").value.tolist() == [*range(0, count, 4)]
+        assert store.series("run-1", "greatest").value.tolist() == [*range(1, count, 4)]
+
+    def test_a_record_may_be_nearly_a_mebibyte_long(self, store: Store) -> None:
+        text = "\U0001f525" * 250_000
+        script = started(store).event(Kind.DATASET, {"name": text}).points("loss", [1.0])
+        script.send(store)
+        script.tags(long=text[:-1]).send(store)
+        assert list(part(store, "datasets")) == [{"name": text}]
+        assert part(store, "tags") == {"long": text[:-1]}
+        assert part(store, "metrics")["loss"].last == 1.0
+
     def test_an_edit_of_a_run_that_is_not_there_is_acknowledged(self, store: Store) -> None:
         script = WriterScript("run-1", "an editor", role="editor").tags(a="b")
         assert script.send(store) == script.last

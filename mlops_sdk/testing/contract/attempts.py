@@ -57,6 +57,19 @@ class Attempts(StoreCase):
         assert (summary(store).count, summary(store).last, summary(store).max) == (3, 2.5, 2.5)
         assert values(store, attempt=0) == [0.0, 1.0, 2.0, 3.0]
 
+    def test_a_large_batch_that_arrives_late_is_hidden_where_it_has_to_be(self, store: Store, clock: Clock) -> None:
+        first = started(store, writer_id="one", clock=clock)
+        second = started(store, writer_id="two", clock=clock, from_step=1000)
+        first.points("loss", [1.0] * 3000).points("other", [2.0] * 3000).send(store)
+        second.points("loss", [0.5] * 3000, steps=range(1000, 4000)).send(store)
+        assert (summary(store).count, summary(store).last_step, summary(store).last) == (4000, 3999, 0.5)
+        assert (summary(store, "other").count, summary(store, "other").last_step) == (1000, 999)
+        assert values(store) == [1.0] * 1000 + [0.5] * 3000
+        assert len(values(store, "other", attempt="all")) == 3000
+        store.settle("run-1")
+        assert values(store) == [1.0] * 1000 + [0.5] * 3000
+        assert len(values(store, attempt=0)) == 3000
+
     def test_attempts_after_attempts(self, store: Store, clock: Clock) -> None:
         started(store, writer_id="0", clock=clock).points("loss", [0.0, 0.0, 0.0, 0.0]).send(store)
         started(store, writer_id="1", clock=clock, from_step=3).points("loss", [1.0, 1.0], steps=[3, 4]).send(store)

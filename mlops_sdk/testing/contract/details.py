@@ -117,6 +117,7 @@ class Details(StoreCase):
         said = {"media_type": "text/html", "step": 7, "metadata": {"kind": "report", "of": [1, None]}}
         other = started(store, writer_id="two", clock=clock, role="attached")
         other.event(Kind.ARTIFACT, {"path": "b", "sha256": DIGEST[::-1], "size_bytes": 2**40, **said}).send(store)
+        assert [ref.path for ref in part(store, "artifacts")] == ["a", "b", "a", "a", "b"]
         found = {(ref.path, ref.version): ref for ref in part(store, "artifacts")}
         assert [(path, version, found[path, version].size_bytes) for path, version in sorted(found)] == [
             ("a", 1, 0), ("a", 2, 2), ("a", 3, 3), ("b", 1, 1), ("b", 2, 2**40)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlops_sdk.entities import OrderBy
+from mlops_sdk.entities import MetricSummary, OrderBy, RunHead, RunQuery
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.testing.batches import Clock
-from mlops_sdk.testing.contract.base import StoreCase, edit, ids, started
+from mlops_sdk.testing.contract.base import StoreCase, edit, ids, part, started
 
 if TYPE_CHECKING:
     from mlops_sdk.stores.protocol import Store
@@ -21,6 +21,12 @@ NAN, INF = math.nan, math.inf
 def ordered(store: Store, kind: Any, key: str, *, descending: bool = False, summary: str = "last") -> list[str]:
     """Ids in the order of one term."""
     return ids(store, order_by=(OrderBy(kind, key, summary, descending),))
+
+
+def newest_first_by(values: dict[str, Any]) -> list[str]:
+    """Ids of runs, given newest first, by their values; what is missing comes last."""
+    present = sorted((run_id for run_id in values if values[run_id] is not None), key=lambda run_id: values[run_id])
+    return present + [run_id for run_id in values if values[run_id] is None]
 
 
 class Finding(StoreCase):
@@ -75,6 +81,28 @@ class Finding(StoreCase):
         edit(store, "abcd-1234", Kind.TRASH, {"deleted": True}, clock=clock)
         assert ids(store, id_like="first") == ["xyzzz%w"]
         assert ids(store, id_like="first", deleted=True) == ["abcd-1234"]
+
+    def test_every_run_that_fits_is_found(self, store: Store, clock: Clock) -> None:
+        for run_id, name in {"abcd": "1", "abcd-2": "2", "3-abcd": "3", "other": "abcd"}.items():
+            started(store, run_id, clock=clock, name=name)
+        assert ids(store, id_like="abcd") == ["other", "3-abcd", "abcd-2", "abcd"]
+        edit(store, "abcd", Kind.TRASH, {"deleted": True}, clock=clock)
+        assert ids(store, id_like="abcd") == ["other", "3-abcd", "abcd-2"]
+
+    def test_every_attribute_and_every_summary_orders(self, store: Store, clock: Clock) -> None:
+        for run_id in ("a", "b", "c"):
+            script = started(store, run_id, clock=clock, parent="a" if run_id == "b" else None)
+            script.points("loss", [3.0, 1.0, 2.0][: 1 + ord(run_id) % 3]).send(store)
+        edit(store, "b", Kind.INFO, {"name": "a name", "experiment": "an experiment"}, clock=clock)
+        started(store, "d", clock=clock)
+        heads = store.find(RunQuery())
+        summaries = {head.run_id: part(store, "metrics", head.run_id).get("loss") for head in heads}
+        for key in RunHead.__slots__:
+            of = {head.run_id: getattr(head, key) for head in heads}
+            assert ordered(store, "attribute", key) == newest_first_by(of), key
+        for key in [name for name in MetricSummary.__slots__ if name != "key"]:
+            of = {run_id: getattr(found, key, None) for run_id, found in summaries.items()}
+            assert ordered(store, "metrics", "loss", summary=key) == newest_first_by(of), key
 
     def test_order_by_what_a_run_said_of_itself(self, store: Store, clock: Clock) -> None:
         for run_id, text in (("b", "beta"), ("c", "Gamma"), ("a", "alpha"), ("d", "\u03b4")):
@@ -169,6 +197,18 @@ class Finding(StoreCase):
         terms = (OrderBy("metrics", "loss", descending=True), OrderBy("params", "depth"))
         assert ids(store, order_by=terms) == ["b", "d", "c", "e", "a"]
         assert ids(store, order_by=terms[::-1]) == ["b", "c", "e", "d", "a"]
+
+    def test_one_key_may_stand_in_several_terms(self, store: Store, clock: Clock) -> None:
+        for run_id, values in {"a": [1.0, 3.0], "b": [1.0, 2.0], "c": [0.0, 5.0]}.items():
+            script = started(store, run_id, clock=clock).points("key", values).tags(key=str(values[0]))
+            script.params({"key": values[1]}).send(store)
+        by_min_then_last = (OrderBy("metrics", "key", "min"), OrderBy("metrics", "key", "last"))
+        by_tag_then_param = (OrderBy("tags", "key"), OrderBy("params", "key", descending=True))
+        assert (
+            ids(store, order_by=by_min_then_last) == ids(store, order_by=by_min_then_last, limit=9) == ["c", "b", "a"]
+        )
+        assert ids(store, order_by=by_tag_then_param) == ["c", "a", "b"]
+        assert ids(store, order_by=by_tag_then_param * 2, limit=2) == ["c", "a"]
 
     def test_a_key_is_a_value_and_never_part_of_a_statement(self, store: Store, clock: Clock) -> None:
         key = "k') OR 1=1; DROP TABLE runs; -- \"`%"

@@ -45,7 +45,7 @@ def test_no_canary_survives_on_a_command_line() -> None:
     def lines(canary: Canary) -> Iterator[list[str]]:
         yield ["train.py", "--note", canary.text, "--lr", "0.1"]
         yield ["train.py", f"--env={canary.text}"]
-        if canary.text.startswith("--"):
+        if canary.shape.startswith("option"):
             yield ["train.py", *canary.text.split(" "), "--lr", "0.1"]
         yield ["sh", "-c", f"echo {canary.text} | tee log"]
         yield ["train.py", "--password", canary.secret]
@@ -117,7 +117,7 @@ def test_a_password_that_ends_the_authority_too_early_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "clean"),
+    "url, clean",
     [
         ("https://joe:pw@example.org:8080/a/b?token=1#c", "https://example.org:8080/a/b"),
         ("ssh://git@example.org/a.git", "ssh://example.org/a.git"),
@@ -137,7 +137,7 @@ def test_url(url: str, clean: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "redacted"),
+    "argv, redacted",
     [
         (["--token", "abc", "--lr", "1"], ["--token", "***", "--lr", "1"]),
         (["--token=a b c"], ["--token=***"]),
@@ -275,9 +275,15 @@ def seconds(text: str) -> float:
 
 @pytest.mark.parametrize("unit", ADVERSARIAL)
 def test_time_grows_with_the_text_and_not_with_its_square(unit: str) -> None:
-    short, long = (unit * (size // len(unit)) for size in (2_500, 20_000))
-    # Eight times the text: 8 where it is linear, 64 where it is quadratic. Below 30 ms there is nothing to measure.
-    assert seconds(long) < max(24 * seconds(short), 0.03)
+    short, long = (unit * (size // len(unit)) for size in (1_500, 12_000))
+    # Eight times the text: 8 where it is linear, 64 where it is quadratic. Below 20 ms there is nothing to measure.
+    assert seconds(long) < max(24 * seconds(short), 0.02)
+
+
+@pytest.mark.slow
+def test_fifty_kilobytes_of_anything_take_less_than_a_second() -> None:
+    slowest = max((seconds(unit * (50_000 // len(unit))), unit) for unit in ADVERSARIAL)
+    assert slowest < (1.0, "")
 
 
 def test_no_pattern_repeats_a_repetition() -> None:

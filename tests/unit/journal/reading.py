@@ -26,7 +26,10 @@ def batches_of(journal: Journal, after: int = 0) -> Iterator[Batch]:
 
 
 def logged(batches: Iterable[Batch], *, first: int = 1) -> list[Logged]:
-    """The records of `batches`, key definitions left out; fails unless their numbers are dense from `first` on."""
+    """The records of `batches`, key definitions left out; fails unless their numbers are dense from `first` on.
+
+    A key that is defined before `first` reads as ``#id``.
+    """
     names: dict[int, str] = {}
     found: list[Logged] = []
     for batch in batches:
@@ -38,7 +41,7 @@ def logged(batches: Iterable[Batch], *, first: int = 1) -> list[Logged]:
         for sequence, key_id, step, value in zip(
             points.sequence, points.key_id, points.step, points.value, strict=True
         ):
-            found.append(Logged(int(sequence), (names[int(key_id)], int(step), float(value))))
+            found.append(Logged(int(sequence), (names.get(int(key_id), f"#{key_id}"), int(step), float(value))))
         found += [Logged(event.sequence, (Kind(event.kind).name, event.payload)) for event in decoded.events]
     return sorted(found, key=lambda item: item.sequence)
 

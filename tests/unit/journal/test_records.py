@@ -7,6 +7,7 @@ import math
 import struct
 import zlib
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -189,7 +190,9 @@ def test_a_sound_record_that_says_nonsense_is_an_event_without_payload(text: byt
     assert list(decoded.points.step) == [0, 1]
 
 
-@pytest.mark.parametrize("payload", [{}, {"id": 1}, {"name": "x"}, {"id": "1", "name": "x"}, {"id": None, "name": "x"}, [1, "x"]])
+@pytest.mark.parametrize(
+    "payload", [{}, {"id": 1}, {"name": "x"}, {"id": "1", "name": "x"}, {"id": None, "name": "x"}, [1, "x"]]
+)
 def test_a_key_definition_without_its_parts_defines_nothing(payload: Any) -> None:
     decoded = decode(Batch(WRITER, 1, encode_frame(Kind.KEY, 0, payload, WRITER.seed) + point(0)))
     assert decoded.keys == {}
@@ -314,7 +317,7 @@ def test_the_chain_does_not_depend_on_the_cuts(checksums: list[int], cuts: list[
     whole = extend_chain(start, checksums)
     edges = [0, *sorted(min(cut, len(checksums)) for cut in cuts), len(checksums)]
     chain = start
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         chain = extend_chain(chain, checksums[begin:end])
     assert chain == whole
     assert 0 <= whole < 2**64

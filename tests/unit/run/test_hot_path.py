@@ -67,20 +67,17 @@ def test_import_loads_no_third_party_module_and_touches_no_file(tmp_path: Path) 
 
 def test_start_and_the_first_metric_load_none_either_on_the_calling_thread(tmp_path: Path) -> None:
     code = _STANDARD + (
-        "import builtins, threading\n"
-        "seen = []\n"
-        "real = builtins.__import__\n"
-        "def watch(name, *rest, **named):\n"
-        "    root = name.partition('.')[0]\n"
-        "    if threading.current_thread() is threading.main_thread() and root not in sys.stdlib_module_names\\\n"
-        "            and root not in ('mlops_sdk', '') and root not in before:\n"
-        "        seen.append(name)\n"
-        "    return real(name, *rest, **named)\n"
+        "import threading\n"
+        "class Watch:\n"
+        "    seen = set()\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if threading.current_thread() is threading.main_thread(): self.seen.add(name.partition('.')[0])\n"
+        "sys.meta_path.insert(0, Watch())\n"
         "import mlops_sdk\n"
-        "builtins.__import__ = watch\n"
         "run = mlops_sdk.start_run(tracking_uri=sys.argv[1], params={'lr': 0.1})\n"
         "run.log_metric('loss', 0.5, step=0)\n"
-        "builtins.__import__ = real\n"
+        "loaded = Watch.seen & set(sys.modules)\n"
+        "seen = sorted(loaded - set(sys.stdlib_module_names) - before - {'mlops_sdk'})\n"
         "print(seen)\n"
         "run.finish()\n"
     )
