@@ -305,11 +305,15 @@ class Journal:
 
     def _drop(self, data: bytes, error: OSError | None) -> None:
         """Count what could not be kept, where the count survives too."""
+        slots = len(data) // SLOT_BYTES
         with self._lock:
             self._segment.seal()
-            self.dropped += len(data) // SLOT_BYTES
+            self.dropped += slots  # no call in this line: a handler between reading and adding would be uncounted
+            kept = -1
             with contextlib.suppress(OSError, ValueError):
-                self._segment.set_dropped(self.dropped)
+                while kept != self.dropped:  # a handler may have dropped more meanwhile
+                    kept = self.dropped
+                    self._segment.set_dropped(kept)
         why = f": {error.strerror or error}" if error else ""
         raise JournalFullError(
             f"no room for the journal in {self.directory.parent}{why}; records are dropped and counted until there is"

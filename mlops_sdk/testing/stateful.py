@@ -118,7 +118,7 @@ class StoreMachine(RuleBasedStateMachine):
     """
 
     survives_reopen = True
-    slowness = 4
+    slowness = 8
 
     writers = Bundle("writers")
 

@@ -46,7 +46,8 @@ def flatten_metrics(metrics: Mapping[Any, Any]) -> dict[str, object]:
     """
     if not isinstance(metrics, Mapping):
         raise InvalidValueError(f"metrics are a mapping of names to numbers, not {type_name(metrics)}")
-    leaves = flatten(metrics, separator="/", max_keys=MAX_METRICS, children=_children)
+    with Refusing("metrics of type {} could not be read", metrics):
+        leaves = flatten(metrics, separator="/", max_keys=MAX_METRICS, children=_children)
     return {key: value for key, (_, value) in leaves.items()}
 
 

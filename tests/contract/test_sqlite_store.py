@@ -18,8 +18,6 @@ class TestSQLiteStore(StoreContract):
 
 
 class SQLiteMachine(StoreMachine):
-    slowness = 8
-
     def open_store(self, tmp_path: Path) -> Store:
         return SQLiteStore(tmp_path)
 
@@ -41,5 +39,5 @@ class CompactingMachine(SQLiteMachine):
             self.patch.undo()
 
 
-TestSQLitePrograms = programs(SQLiteMachine)
-TestCompactingPrograms = programs(CompactingMachine)
+TestSQLitePrograms = pytest.mark.slow(programs(SQLiteMachine))
+TestCompactingPrograms = pytest.mark.slow(programs(CompactingMachine))

@@ -137,6 +137,9 @@ class Database:
         return self._writer
 
     def _new_writer(self) -> sqlite3.Connection:
+        if not self.wal:
+            with self._pool_mutex:
+                self._close_readers()  # they would hold the file in the journal mode that it had
         connection = open_writer(self.path, wal=self.wal)
         try:
             if version_of(connection, self.path) < SCHEMA_VERSION:
@@ -261,10 +264,13 @@ class Database:
             self._close_all()
 
     def _close_all(self) -> None:
+        self._close_readers()
+        self._drop_writer()  # last: whoever closes the file last takes the log away, which a reader cannot
+
+    def _close_readers(self) -> None:
         readers, self._readers = self._readers, []
         for _, connection in readers:
             connection.close()
-        self._drop_writer()  # last: whoever closes the file last takes the log away, which a reader cannot
 
     # -- forks ---------------------------------------------------------------------------------------------------
 

@@ -246,9 +246,8 @@ def _merge_chunks(connection: sqlite3.Connection, run: int, *, final: bool) -> N
         (run, SMALL_CHUNK),
     ).fetchall()
     for (metric, writer, attempt), group in itertools.groupby(map(_ChunkRow._make, small), key=lambda row: row[:3]):
-        for rows in _bins(group):
-            if final:
-                rows = _without_giants(rows)
+        for together in _bins(group):
+            rows = _without_giants(together) if final else together
             if len(rows) >= (2 if final else MANY_CHUNKS):
                 _rewrite_chunks(connection, Owner(run, writer, attempt), metric, rows)
 

@@ -208,21 +208,31 @@ def test_a_forked_child_can_stop_and_start_it() -> None:
     samples: queue.Queue[dict[str, float]] = queue.Queue()
     with running(samples.put) as sampler:
         samples.get(timeout=WAIT_S)
-        # As if the thread had been in the middle of things at the fork.
-        with sampler._lock, sampler._ended._cond:
-            pid = os.fork()
+        held, release = threading.Event(), threading.Event()
+
+        def hold() -> None:  # as if the sampler's thread were in the middle of things at the fork
+            with sampler._lock, sampler._ended._cond:
+                held.set()
+                release.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        pid = os.fork()
         if pid == 0:
             signal.alarm(20)
+            received: list[dict[str, float]] = []  # not the queue: its lock may have been held as well
             code = 1
             try:
                 assert not sampler.is_running
                 sampler.stop(timeout_s=60)
-                while not samples.empty():
-                    samples.get()
+                sampler._emit = received.append
                 sampler.start()
-                samples.get(timeout=WAIT_S)
+                wait_until(lambda: len(received) > 1)
                 sampler.stop(timeout_s=WAIT_S)
                 code = 0
             finally:
                 os._exit(code)
+        release.set()
+        holder.join()
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -56,6 +56,13 @@ def test_no_secret_is_cut_in_two() -> None:
         assert "aB3dE5gH" not in text
 
 
+def test_a_secret_of_several_words_is_cut_after_it_was_found() -> None:
+    phrase = "correct horse battery staple " * 60
+    text = format_failure(caught(ValueError(f"\npassphrase='{phrase}'" * 60)))
+    assert "cut out" not in text
+    assert "horse" not in text
+
+
 def test_text_that_takes_more_bytes_than_characters() -> None:
     text = format_failure(caught(ValueError("é " * 100_000)))
     assert LIMIT_BYTES - 100 < len(text.encode()) <= LIMIT_BYTES

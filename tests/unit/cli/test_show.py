@@ -80,6 +80,7 @@ def test_json_holds_every_part(mlops: Mlops, made: Path) -> None:
 def test_warnings_dropped_records_and_other_writers_are_shown(mlops: Mlops, tmp_path: Path) -> None:
     with mlops_sdk.start_run(name="troubled", tracking_uri=tmp_path, **QUIET) as run:
         run.log_metric("loss", "no number")
+        run.flush()
         other = mlops_sdk.attach_run(run.run_id, tracking_uri=tmp_path)
         other.finish("FAILED")
     result = mlops("show", "troubled", "--store", tmp_path)

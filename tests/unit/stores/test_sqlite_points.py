@@ -93,19 +93,12 @@ def test_every_kind_of_float64_survives_compression(scale: float) -> None:
 @given(st.data())
 def test_damaged_columns_are_noticed(data: st.DataObject) -> None:
     blob = columns.compress([STEP, VALUE]) if data.draw(st.booleans()) else columns.encode_arrays([STEP, VALUE])
-    place = data.draw(st.integers(0, len(blob) - 1))
+    place = data.draw(st.integers(0, len(blob) - 1).filter(lambda number: number not in (2, 3)))  # these mean nothing
     flipped = bytearray(blob)
     flipped[place] ^= 1 << data.draw(st.integers(0, 7))
     for damaged in (bytes(flipped), blob[:place]):
-        try:
-            step, value = columns.decode(damaged, "qd", place="chunk 7", n=len(STEP))
-        except StoreCorruptError as error:
-            assert error.place == "chunk 7"
-        except StoreVersionError:
-            assert place == 0
-        else:  # the two bytes that mean nothing
-            assert place in (2, 3)
-            assert np.array_equal(step, STEP)
+        with pytest.raises((StoreCorruptError, StoreVersionError), match="chunk 7"):
+            columns.decode(damaged, "qd", place="chunk 7", n=len(STEP))
 
 
 @given(st.binary(max_size=200), st.booleans())

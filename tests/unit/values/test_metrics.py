@@ -104,6 +104,15 @@ def test_a_mapping_that_changes_is_read_again_and_in_the_end_refused(n_times: in
     assert isinstance(refusal.value.__cause__, RuntimeError)
 
 
+def test_a_mapping_whose_code_raises_is_refused() -> None:
+    class Broken(collections.UserDict[str, float]):
+        def __iter__(self) -> Iterator[str]:
+            raise OSError("disk on fire")
+
+    with pytest.raises(InvalidValueError, match="OSError: disk on fire"):
+        flatten_metrics({"val": Broken()})
+
+
 def test_a_dict_that_another_thread_fills_never_gives_a_runtime_error() -> None:
     metrics: dict[str, float] = {str(number): 1.0 for number in range(2000)}
     is_over = threading.Event()
@@ -360,11 +369,15 @@ def test_times(timestamp: object, expected: int) -> None:
     assert type(to_time_ns(timestamp)) is int
 
 
-def test_a_naive_datetime_is_local_time() -> None:
-    naive = datetime.datetime(2020, 7, 1, 12, 30)  # noqa: DTZ001 - naive on purpose
-    expected = int(time.mktime(naive.timetuple())) * 10**9
-    assert to_time_ns(naive) == expected
-    assert to_time_ns(pd.Timestamp(naive)) == expected
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of a process cannot be set here")
+def test_a_naive_datetime_is_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    naive = datetime.datetime(2020, 1, 1)  # noqa: DTZ001 - naive on purpose
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "XXX+05")
+        time.tzset()
+        found = to_time_ns(naive), to_time_ns(pd.Timestamp(naive))
+    time.tzset()
+    assert found == (NEW_YEAR_NS + 5 * 3600 * 10**9,) * 2
 
 
 def test_both_hours_of_a_clock_that_is_turned_back_are_told_apart() -> None:
@@ -391,7 +404,8 @@ def test_seconds_are_rounded_to_the_nearest_nanosecond(seconds: float) -> None:
     "timestamp",
     [
         *[math.nan, math.inf, -math.inf, 1e300, 9.3e9, -9.3e9, 1.7e12, 10**400, "2020-01-01", b"1", None, [1]],
-        *[datetime.datetime.min, datetime.datetime.max, datetime.date(2020, 1, 1), datetime.timedelta(1), pd.NaT, 1j],
+        *[datetime.datetime.min, datetime.datetime.max],  # noqa: DTZ901 - naive on purpose
+        *[datetime.date(2020, 1, 1), datetime.timedelta(1), pd.NaT, 1j],
         datetime.datetime(2300, 1, 1, tzinfo=UTC),
     ],
     ids=kind_of,
