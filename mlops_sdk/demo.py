@@ -6,8 +6,10 @@ It is written the way a training script of a user would be: only public function
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -38,7 +40,6 @@ SELECT run, last AS accuracy, max AS best, max_step AS at_step
 FROM v_metrics WHERE experiment = 'digits-demo' AND metric = 'test/accuracy'
 ORDER BY best DESC, run LIMIT 8"""
 
-_ORDER = f"metrics.{ACCURACY}.max DESC"
 _N_ROUNDS = 40
 _SEED = 0
 _TEST_FRACTION = 0.25
@@ -105,11 +106,10 @@ def run_demo(output: Path, tracking_uri: str | None = None) -> None:
     from rich.console import Console
 
     place = open_place(config.resolve(tracking_uri=tracking_uri).tracking_uri, make=True)
-    uri = place.store.uri if place.location is None else str(place.location.path)
     output.mkdir(parents=True, exist_ok=True)
     _write_csv(digits, output / "test-split.csv")
-    run_ids = _train_all(recipes, digits, output / "test-split.csv", uri)
-    runs = [get_run(run_id, tracking_uri=uri) for run_id in run_ids]
+    run_ids = _train_all(recipes, digits, output / "test-split.csv", place.uri)
+    runs = [get_run(run_id, tracking_uri=place.uri) for run_id in run_ids]
     _draw_comparison(runs, output / "comparison.png")
     console = Console(markup=False, highlight=False, soft_wrap=True)
     _show_runs(console, runs)
@@ -275,7 +275,7 @@ def _show_places(console: Console, place: Place, output: Path) -> None:
     console.print("\nWhere it went", style="bold")
     console.print(f"  {output / 'comparison.png'}  the curves of all four")
     if place.location is None:
-        console.print(f"  {place.store.uri}  the runs")
+        console.print(f"  {place.uri}  the runs")
         return
     database = place.location.path / _DATABASE
     console.print(f"  {database}  params, metrics, environment: plain SQLite")
@@ -299,7 +299,7 @@ def _show_next(console: Console, place: Place, runs: Sequence[RunView]) -> None:
     best = max(runs, key=lambda run: run.summary(ACCURACY).max)
     mlops, store = _command(), _store_option(place.location)
     commands = {
-        f"runs -e {EXPERIMENT} --sort '{_ORDER}'": "the runs, the best first",
+        f"runs -e {EXPERIMENT} -c params.model -c metrics.{ACCURACY}.max": "the runs again",
         f"show {best.short_id}": "all about the best of them",
         f"artifacts ls {best.short_id}": "its files",
         "doctor": "where the store is and why, and whether it is well",
@@ -314,10 +314,14 @@ def _command() -> str:
     if shutil.which("mlops"):
         return "mlops"
     beside = Path(sys.executable).parent / "mlops"
-    return os.path.relpath(beside) if beside.is_file() else f"{sys.executable} -m mlops_sdk.cli"
+    return _quoted(os.path.relpath(beside)) if beside.is_file() else f"{_quoted(sys.executable)} -m mlops_sdk.cli"
 
 
 def _store_option(location: Location) -> str:
     """What `mlops` has to be told to find the store; nothing where it finds it by itself."""
     found = locate(config.resolve().tracking_uri)
-    return "" if found is not None and found.path == location.path else f" --store {location.path}"
+    return "" if found is not None and found.path == location.path else f" --store {_quoted(str(location.path))}"
+
+
+def _quoted(path: str) -> str:
+    return subprocess.list2cmdline([path]) if os.name == "nt" else shlex.quote(path)

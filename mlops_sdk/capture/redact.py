@@ -112,6 +112,10 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
     list of str
         n arguments. After ``--password`` the next one is ``***``, whatever it looks like, unless it is an option itself.
 
+    Notes
+    -----
+    Fails closed: what cannot be read, and all that follows it, is one ``***``.
+
     Examples
     --------
     >>> redact_argv(["train.py", "--token", "abc", "--lr=0.1", "db.password=a b", "-u", "joe:pw"])
@@ -135,6 +139,7 @@ _OPTION = re.compile(r"--?[A-Za-z][\w.-]*\Z")
 _NEXT_OPTION = re.compile(r"--?(?:[a-z][a-z0-9_.-]*|[A-Za-z])(?:=|\Z)")
 _ASSIGNMENT = re.compile(r"(?s)([-+~]*+[\w./@-]++)=(.+)")
 _NEXT_OPTION_IN_TEXT = re.compile(r"--?(?:[a-z][a-z0-9_.-]*+|[A-Za-z])(?:[=\s]|\Z)")
+_NESTED_LIMIT = 8  # `--env=TOKEN=x` is usual; each level is a look at the whole argument
 _USER_OPTIONS = frozenset({"-u", "--user", "--proxy-user", "-U", "--userpwd"})
 _USER_AND_PASSWORD = re.compile(r"([^:/\s]+):(?!//)(?!\d+\Z)(.+)", re.DOTALL)
 
@@ -159,7 +164,7 @@ def _redact_argument(argument: str) -> str:
     """One argument by itself; in ``name=value`` the value goes to its end, spaces included."""
     names: list[str] = []
     rest = argument
-    while assignment := _ASSIGNMENT.fullmatch(rest):
+    while len(names) < _NESTED_LIMIT and (assignment := _ASSIGNMENT.fullmatch(rest)):
         name, rest = assignment.groups()
         names.append(name)
         strength = name_strength(name)

@@ -146,6 +146,8 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container that runs under a number without a name
+        if sys.platform == "win32":
+            raise
         return f"uid:{os.getuid()}"
 
 
@@ -189,7 +191,7 @@ def _physical_cores() -> int | None:
 
 
 def _memory_bytes() -> int:
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+    if sys.platform != "win32" and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     import psutil
 

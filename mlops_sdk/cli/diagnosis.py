@@ -91,8 +91,14 @@ def diagnose(store: str | None) -> Diagnosis:
     if location is None:
         found.store = {"uri": uri, "reason": "named by the tracking URI", "is_local": False}
         return found
-    _look_at_store(found, location)
-    _look_at_journals(found, location)
+    for look in (_look_at_store, _look_at_journals):
+        try:
+            look(found, location)
+        except OSError as error:
+            place = str(error.filename or location.path)
+            found.problems.append(
+                Finding(place, f"cannot be read: {error.strerror}", "check its owner and permissions")
+            )
     return found
 
 
@@ -156,8 +162,11 @@ def _look_at_owner(found: Diagnosis, path: Path) -> None:
     if not hasattr(os, "getuid"):
         return
     found.store["owner"] = _owner(status.st_uid)
-    if mode & 0o007 or (mode & 0o070 and not is_shared):
-        found.notes.append(Finding(str(path), f"others may look into it (mode {mode:04o})", f"chmod 700 {path}"))
+    for each in (path, path / "store.db", path / "journals", path / "blobs"):
+        open_to = stat.S_IMODE(each.stat().st_mode) & (0o007 if is_shared else 0o077) if each.exists() else 0
+        if open_to:
+            advice = f"chmod {'o' if is_shared else 'go'}= {each}"
+            found.notes.append(Finding(str(each), "others may look into it", advice))
     if status.st_uid != os.getuid() and not is_shared:
         found.notes.append(
             Finding(

@@ -116,6 +116,7 @@ def _found(place: Place, ask: Ask) -> Iterator[RunView]:
     from mlops_sdk.query.search import search
 
     seen: set[str] = set()  # a run that begins meanwhile shifts the pages
+    size = None if ask.limit is None else max(_PAGE, 2 * ask.limit)
     offset = 0
     while True:
         page = search(
@@ -123,7 +124,7 @@ def _found(place: Place, ask: Ask) -> Iterator[RunView]:
             ask.filter,
             experiment=ask.experiment,
             order_by=ask.sort,
-            limit=_PAGE,
+            limit=size,
             offset=offset,
             deleted=ask.deleted,
         )
@@ -132,9 +133,9 @@ def _found(place: Place, ask: Ask) -> Iterator[RunView]:
             if view.run_id not in hidden | seen:
                 seen.add(view.run_id)
                 yield view
-        if len(page) < _PAGE:
+        if size is None or len(page) < size:
             return
-        offset += _PAGE
+        offset += size
 
 
 def _nested(place: Place, ask: Ask, page: Sequence[RunView]) -> set[str]:

@@ -39,14 +39,15 @@ def restore(run: tuple[str, ...], *, store: str | None) -> None:
 
 def _move(store: str | None, texts: tuple[str, ...], *, deleted: bool) -> list[RunView]:
     """Move runs into the trash or out of it: all of them, or none where one is not found."""
-    from mlops_sdk.api import delete_run, restore_run
+    from mlops_sdk.journal.editor import edit
+    from mlops_sdk.journal.records import Kind
     from mlops_sdk.query.search import resolve
 
     place = need_place(store)
     # all are looked up first: @2 means what it meant when the command was typed
     views = {view.run_id: view for view in (resolve(place, text, deleted=not deleted) for text in texts)}
-    for run_id in views:
-        (delete_run if deleted else restore_run)(run_id, tracking_uri=store)
+    for run_id in views:  # by what was found, not by another look-up: an id may read "@1"
+        place.store.append(edit(run_id, (Kind.TRASH, {"deleted": deleted})))
     return list(views.values())
 
 

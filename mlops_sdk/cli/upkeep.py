@@ -58,9 +58,11 @@ def fsck(*, as_json: bool, store: str | None) -> None:
     from mlops_sdk.stores.sqlite.store import SQLiteStore
 
     place, local = need_local(store)
-    with _progress() as progress:
-        # of its own, that cannot write: a check must not mend, migrate or make anything
-        problems = SQLiteStore(local.directory, read_only=True).fsck(progress)
+    problems: list[Problem] = []
+    if (local.directory / "store.db").exists():  # not yet where nobody has read what writers left in journals
+        with _progress() as progress:
+            # of its own, that cannot write: a check must not mend, migrate or make anything
+            problems = SQLiteStore(local.directory, read_only=True).fsck(progress)
     problems += [each for root in journals.roots(place.journals) for each in _in_journals(root)]
     if as_json:
         found = [{"place": each.place, "what": each.what, "advice": each.advice} for each in problems]

@@ -75,20 +75,29 @@ class Recovered:
         -----
         Ends at the first damaged or missing record; what lies behind it is added to `damage`.
         """
-        expected: int | None = None
+        expected = after + 1
         for path, header in self.segments:
-            if expected is not None and header.first > expected:
+            if header.first > expected:
                 self.damage.append(Damage(path, f"records {expected} to {header.first - 1} before it are missing"))
                 return
-            data = _read(path)
-            end = sound_prefix(memoryview(data)[HEADER_BYTES:], header.seed) if len(data) > HEADER_BYTES else 0
-            expected = header.first + end // SLOT_BYTES
-            written = _written_bytes(data[HEADER_BYTES + end :])
+            data = self._records(path, header, expected)
+            end = sound_prefix(data, header.seed)
+            if end:  # else what is expected lies in a later segment, or this one is a double of an earlier one
+                yield Batch(header, expected, data[:end])
+                expected += end // SLOT_BYTES
+            written = _written_bytes(data[end:])
             if written:
                 self.damage.append(Damage(path, f"damaged record {expected}", written))
-            skip = max(0, after + 1 - header.first) * SLOT_BYTES
-            if skip < end:
-                yield Batch(header, header.first + skip // SLOT_BYTES, data[HEADER_BYTES + skip : HEADER_BYTES + end])
+
+    def _records(self, path: Path, header: WriterHeader, first: int) -> bytes:
+        """The bytes of a segment from record `first` on; none where it cannot be read."""
+        try:
+            return _read(path)[HEADER_BYTES + (first - header.first) * SLOT_BYTES :]
+        except FileNotFoundError:  # a writer that lives has delivered and removed it meanwhile
+            return b""
+        except (OSError, StoreCorruptError) as error:
+            self.damage.append(Damage(path, str(error)))
+            return b""
 
 
 def recover(directory: Path) -> Recovered:
@@ -106,6 +115,8 @@ def recover(directory: Path) -> Recovered:
             header = decode_header(head, place=str(path))
             if header.writer_id != directory.name:
                 raise StoreCorruptError(f"{path}: belongs to another writer", place=str(path))
+        except FileNotFoundError:  # a writer that lives has delivered and removed it meanwhile
+            continue
         except (StoreCorruptError, OSError) as error:
             found.damage.append(Damage(path, str(error)))
             continue

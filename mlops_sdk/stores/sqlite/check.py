@@ -7,8 +7,10 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlops_sdk.entities import PARTS
 from mlops_sdk.errors import ArtifactNotFoundError, IntegrityError, InvalidValueError, StoreError
 from mlops_sdk.journal.summaries import summarise
 from mlops_sdk.stores.sqlite import schema, summary
@@ -44,13 +46,13 @@ class Problem:
 def check(store: SQLiteStore, progress: Callable[[int, int], None] | None) -> list[Problem]:
     """See `SQLiteStore.fsck`."""
     problems: list[Problem] = []
-    runs = _try(problems, lambda: _runs(store)) or []
-    digests = _try(problems, lambda: _digests(store)) or []
+    runs = _try(problems, partial(_runs, store)) or []
+    digests = _try(problems, partial(_digests, store)) or []
     steps: list[Callable[[], Iterable[Problem]]] = [
-        lambda: _check_structure(store),
-        lambda: _check_references(store),
-        *((lambda run=run: _check_points(store, *run)) for run in runs),
-        *((lambda each=each: _check_blob(store, *each)) for each in digests),
+        partial(_check_structure, store),
+        partial(_check_references, store),
+        *(partial(_check_run, store, run, run_id, problems) for run, run_id in runs),
+        *(partial(_check_blob, store, *each) for each in digests),
     ]
     for done, step in enumerate(steps):
         if progress is not None:
@@ -66,7 +68,8 @@ def _try(problems: list[Problem], step: Callable[[], Iterable[Any]]) -> list[Any
     try:
         return list(step())
     except StoreError as error:
-        problems.append(Problem(getattr(error, "place", "") or "the store", str(error), _RESTORE))
+        what = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
+        problems.append(Problem(getattr(error, "place", "") or "the store", str(what), _RESTORE))
         return None
 
 
@@ -119,6 +122,12 @@ def _check_references(store: SQLiteStore) -> Iterator[Problem]:
 
 
 # -- points ------------------------------------------------------------------------------------------------------------
+
+
+def _check_run(store: SQLiteStore, run: int, run_id: str, problems: list[Problem]) -> Iterator[Problem]:
+    for part in PARTS:
+        _try(problems, partial(store.load, [run_id], [part]))
+    yield from _check_points(store, run, run_id)
 
 
 def _check_points(store: SQLiteStore, run: int, run_id: str) -> Iterator[Problem]:

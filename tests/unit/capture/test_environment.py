@@ -114,9 +114,9 @@ class BrokenTorch:
 
 
 def test_torch_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", Torch)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "torch", Torch)
     assert capture_seeds()["torch_initial_seed"] == 2**64 - 1
-    monkeypatch.setitem(sys.modules, "torch", BrokenTorch)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "torch", BrokenTorch)
     captured = capture_seeds()
     assert "torch_initial_seed" not in captured
     assert captured["errors"] == ["torch_initial_seed: RuntimeError: half imported"]

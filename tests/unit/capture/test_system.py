@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import socket
@@ -9,7 +10,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_sdk.capture import system
 from mlops_sdk.capture.redact import looks_secret_name
 from mlops_sdk.capture.system import (
     IDENTITY_VARIABLES,
@@ -51,7 +51,7 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> str:
         raise KeyError("uid not found")
 
-    monkeypatch.setattr(system.getpass, "getuser", refuse)
+    monkeypatch.setattr(getpass, "getuser", refuse)
     assert capture_system()["user"] == f"uid:{os.getuid()}"
 
 

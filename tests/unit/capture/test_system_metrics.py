@@ -211,7 +211,7 @@ def test_a_forked_child_can_stop_and_start_it() -> None:
         held, release = threading.Event(), threading.Event()
 
         def hold() -> None:  # as if the sampler's thread were in the middle of things at the fork
-            with sampler._lock, sampler._ended._cond:
+            with sampler._lock, sampler._ended._cond:  # type: ignore[attr-defined]
                 held.set()
                 release.wait()
 

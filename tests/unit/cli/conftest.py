@@ -38,7 +38,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     child.log_metric("loss", 1.0 + fold)
     odd = {"nan": float("nan"), "up": math.inf, "down": -math.inf, "zero": -0.0, "tiny": 5e-324}
     options["experiment"] = "odd"
-    with mlops_sdk.start_run(name="odd-numbers", params={"big": 2**63 - 1, "flag": True, "none": None}, **options) as run:
+    with mlops_sdk.start_run(
+        name="odd-numbers", params={"big": 2**63 - 1, "flag": True, "none": None}, **options
+    ) as run:
         run.log_metrics(odd)
     with pytest.raises(ZeroDivisionError), mlops_sdk.start_run(name="broken", **options):
         raise ZeroDivisionError(f"at the end{HOSTILE}")

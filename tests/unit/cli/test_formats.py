@@ -7,7 +7,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_sdk.cli.formats import csv_lines, markdown_lines, to_json
@@ -20,6 +20,7 @@ def test_json_has_strings_for_what_json_has_no_numbers_for() -> None:
     assert [float(each) for each in json.loads(text)["a"][1:]] == [math.inf, -math.inf, 0.0]
 
 
+@settings(max_examples=50)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(st.characters()), st.lists))
 def test_json_brings_back_everything_else_and_is_ascii(value: object) -> None:
     text = to_json(value)

@@ -41,6 +41,13 @@ def test_latest_runs_are_looked_up_before_the_first_is_deleted(mlops: Mlops, sto
     assert {"slow", "fast"} <= live(mlops, store)
 
 
+def test_a_run_whose_id_reads_like_a_shorthand_is_itself(mlops: Mlops, store: Path) -> None:
+    mlops_sdk.start_run(run_id="@3", name="sly", tracking_uri=store, **QUIET).finish()
+    before = live(mlops, store)
+    mlops("delete", "sly", "--store", store)
+    assert before - live(mlops, store) == {"sly"}
+
+
 def test_nothing_is_deleted_when_one_of_them_is_not_found(mlops: Mlops, store: Path) -> None:
     result = mlops("delete", "slow", "nope", "--store", store)
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
@@ -77,10 +84,12 @@ def test_gc_keeps_what_a_journal_refers_to_and_stops_where_it_cannot_know(mlops:
     header = bytearray((next(journal.directory.glob("*.seg"))).read_bytes())
     header[8] = 99  # a format of the future
     (unreadable / "000001.seg").write_bytes(header)
+    mlops("delete", "slow", "--store", store)
     try:
         stopped = mlops("gc", "--store", store)
         assert (stopped.exit_code, stopped.stderr.count("\n")) == (1, 1)
         assert place.blobs.has(unused)
+        assert mlops("restore", "slow", "--store", store).exit_code == 0
         for path in (*unreadable.iterdir(), unreadable):
             path.unlink() if path.is_file() else path.rmdir()
         assert mlops("gc", "--store", store).exit_code == 0

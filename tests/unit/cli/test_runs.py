@@ -106,7 +106,11 @@ def test_hostile_text_is_shown_not_obeyed_in_every_form(mlops: Mlops, tmp_path: 
     for number in range(2):
         params = {f"p{HOSTILE}": HOSTILE + str(number), "formula": f"=1+{number}", "long": "x" * 10_000 + str(number)}
         with mlops_sdk.start_run(
-            name="=" + HOSTILE, experiment="@" + HOSTILE, params=params, tags={"שלום": "你好" * 500 + str(number)}, **options
+            name="=" + HOSTILE,
+            experiment="@" + HOSTILE,
+            params=params,
+            tags={"שלום": "你好" * 500 + str(number)},
+            **options,
         ) as run:
             run.log_metric(f"m{HOSTILE}", float(number))
     place = ("--store", tmp_path / ".mlops")

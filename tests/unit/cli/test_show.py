@@ -46,7 +46,7 @@ def test_ids_fit_by_their_beginning_and_end(mlops: Mlops, made: Path) -> None:
     assert mlops("show", "--store", made, "--", "-fast").stdout.startswith("fast")
 
 
-@pytest.mark.parametrize(("run", "said"), [("nope", "no run 'nope'"), ("@99", "no run '@99'"), ("fold-0", "fits 2 runs")])
+@pytest.mark.parametrize("run, said", [("nope", "no run 'nope'"), ("@99", "no run '@99'"), ("fold-0", "fits 2 runs")])
 def test_not_found_and_ambiguous_are_one_line(mlops: Mlops, made: Path, run: str, said: str) -> None:
     result = mlops("show", run, "--store", made)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)

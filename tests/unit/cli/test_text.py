@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    "text, shown",
     [
         ("plain, with a backslash \\ and spaces", "plain, with a backslash \\ and spaces"),
         ("\x1b[31m", "\\x1b[31m"),
@@ -67,7 +67,14 @@ def test_code_pages_get_ornaments_of_the_same_width_and_escapes_for_the_rest(enc
 
 
 def test_values_are_short_for_people_and_exact_for_programs() -> None:
-    assert [short(value) for value in (0.1 + 0.2, None, True, 3, "a\x1b", math.nan)] == ["0.3", "", "true", "3", "a\x1b", "nan"]
+    assert [short(value) for value in (0.1 + 0.2, None, True, 3, "a\x1b", math.nan)] == [
+        "0.3",
+        "",
+        "true",
+        "3",
+        "a\x1b",
+        "nan",
+    ]
     assert [exact(value) for value in (0.1 + 0.2, None, True, 2**63, [1, "é"])] == [
         "0.30000000000000004", "", "true", "9223372036854775808", '[1, "\\u00e9"]',
     ]  # fmt: skip
@@ -79,8 +86,15 @@ def test_floats_come_back_from_their_exact_text(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("passed_s", "shown"),
-    [(0, "0 s ago"), (59, "59 s ago"), (60, "1 min ago"), (3599, "59 min ago"), (7200, "2 h ago"), (86400 * 3, "3 d ago")],
+    "passed_s, shown",
+    [
+        (0, "0 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (7200, "2 h ago"),
+        (86400 * 3, "3 d ago"),
+    ],
 )
 def test_recent_times_are_relative(passed_s: float, shown: str) -> None:
     assert ago(NOW - timedelta(seconds=passed_s), NOW) == shown
@@ -95,4 +109,10 @@ def test_old_times_and_those_of_a_clock_ahead_are_dates(passed_s: float) -> None
 def test_durations_and_sizes_have_a_unit() -> None:
     seconds = (None, 0.04, 59.6, 61, 3661, 90000)
     assert [duration(each) for each in seconds] == ["", "0.0 s", "1 min 00 s", "1 min 01 s", "1 h 01 min", "1 d 01 h"]
-    assert [size(each) for each in (0, 1023, 1024, 1 << 20, 3 << 40)] == ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "3.0 TiB"]
+    assert [size(each) for each in (0, 1023, 1024, 1 << 20, 3 << 40)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "1.0 MiB",
+        "3.0 TiB",
+    ]

@@ -420,6 +420,7 @@ def test_views_and_tables_of_the_user_are_welcome(tmp_path: Path, opened: Callab
 # -- behind the store's back -------------------------------------------------------------------------------------------
 
 
+@posix_only
 def test_a_store_that_was_removed_is_made_again(tmp_path: Path, opened: Callable[..., SQLiteStore]) -> None:
     directory = tmp_path / "store"
     store = opened(directory)
@@ -436,6 +437,7 @@ def test_a_store_that_was_removed_is_made_again(tmp_path: Path, opened: Callable
     assert store.store_id != first_id
 
 
+@posix_only
 def test_a_store_that_was_replaced_is_noticed_by_writers_and_readers(
     tmp_path: Path, opened: Callable[..., SQLiteStore]
 ) -> None:
@@ -500,10 +502,7 @@ def test_a_program_that_locks_the_database_itself_is_named_as_the_cause(
     assert store.append(script.batches()[0]) == script.last
 
 
-@pytest.mark.parametrize("where", ["disk", "file"])
-def test_a_full_disk_is_said_and_nothing_is_half_written(
-    tmp_path: Path, opened: Callable[..., SQLiteStore], where: str
-) -> None:
+def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path, opened: Callable[..., SQLiteStore]) -> None:
     store = opened(tmp_path)
     script = WriterScript("run-1").run().points("loss", [1.0])
     script.send(store)
