@@ -1,7 +1,8 @@
 """Whether a writer still lives: a lock that dies with its process, and the identity of processes.
 
 A free lock proves death only under the same kernel (boot id). The same host under another boot id has rebooted: dead.
-Anything else is told by silence alone, and a wrong verdict must be harmless: recovery applies by sequence number.
+Where there are no locks, the process is looked up, if its number means anything here. Anything else is told by silence
+alone, and a wrong verdict must be harmless: recovery applies by sequence number.
 """
 
 from __future__ import annotations
@@ -82,9 +83,11 @@ class WriterLock:
     The lock belongs to the open file: a forked child must `close` it, never unlock, or the parent would read as dead.
     """
 
-    def __init__(self, fd: int | None, path: Path) -> None:
+    def __init__(self, fd: int | None, path: Path, *, is_proof: bool = False) -> None:
         self._fd = fd
         self.path = path
+        self.is_proof = is_proof
+        """Whether nobody else of this kernel holds it; False on systems and file systems without locks."""
 
     @classmethod
     def acquire(cls, directory: Path) -> WriterLock | None:
@@ -97,15 +100,16 @@ class WriterLock:
         """
         path = directory / LOCK_NAME
         fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        if fcntl is None or _try_lock(fd):
-            return cls(fd, path)
-        os.close(fd)
-        return None
+        try:
+            return cls(fd, path, is_proof=_try_lock(fd))
+        except BlockingIOError:
+            os.close(fd)
+            return None
 
     @classmethod
     def open(cls, directory: Path) -> WriterLock:
         """The lock of a directory nobody else knows yet, taken where the file system has locks at all."""
-        return cls.acquire(directory) or cls(None, directory / LOCK_NAME)
+        return cls.acquire(directory) or cls(None, directory / LOCK_NAME)  # not held: nobody knows the directory
 
     def close(self) -> None:
         """Let go of the lock; idempotent."""
@@ -115,13 +119,15 @@ class WriterLock:
 
 
 def _try_lock(fd: int) -> bool:
+    """Whether the lock was taken; False where there are no locks. Raises BlockingIOError when somebody holds it."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        raise
+    except OSError:  # a file system without locks (some Lustre and FUSE mounts)
         return False
-    except OSError:
-        return False  # a file system without locks: nobody is proved dead, silence decides
-    return True
+    return fcntl is not None
 
 
 def judge(header: WriterHeader, heard_s: float, lock_is_free: bool) -> Verdict:
@@ -133,16 +139,17 @@ def judge(header: WriterHeader, heard_s: float, lock_is_free: bool) -> Verdict:
     heard_s : float
         Seconds since it was last heard of.
     lock_is_free : bool
-        Whether its lock could be taken just now.
+        Whether its lock could be taken just now; False where there are no locks.
     """
     me = identity()
-    if header.boot_id and header.boot_id == me.boot_id:
-        is_dead = lock_is_free if fcntl is not None else not _pid_lives(header)
-        return "lost:process" if is_dead else "alive"
-    if header.host == me.host:
-        if header.boot_id and me.boot_id:
-            return "lost:reboot"
+    are_boots_known = bool(header.boot_id and me.boot_id)
+    is_same_kernel = header.boot_id == me.boot_id if are_boots_known else header.host == me.host
+    if is_same_kernel and are_boots_known and lock_is_free:
+        return "lost:process"
+    if is_same_kernel and header.pid_namespace == me.pid_namespace:
         return "alive" if _pid_lives(header) else "lost:process"
+    if header.host == me.host and are_boots_known and not is_same_kernel:
+        return "lost:reboot"
     return "silent" if heard_s > SILENT_AFTER_S else "alive"
 
 

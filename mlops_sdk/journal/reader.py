@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlops_sdk.entities import SILENT_AFTER_S
 from mlops_sdk.errors import StoreCorruptError, StoreVersionError
 from mlops_sdk.journal import liveness
 from mlops_sdk.journal.records import (
@@ -157,17 +158,24 @@ class Orphan:
     directory : Path
     recovered : Recovered
     verdict : {"lost:process", "lost:reboot", "silent"}
+    heard_s : float
+        Seconds since the writer was last heard of.
     """
 
     directory: Path
     recovered: Recovered
     verdict: liveness.Verdict
+    heard_s: float
     _lock: liveness.WriterLock
 
     @property
     def may_remove(self) -> bool:
-        """Whether the writer is dead for certain, so that its files may go once they are delivered."""
-        return self.verdict != "silent"
+        """Whether the writer is dead for certain, so that its files may go once they are delivered.
+
+        A host that has rebooted might be another one of the same name, on a shared file system that keeps locks to
+        itself: so its writers have to be silent too.
+        """
+        return self.verdict == "lost:process" or (self.verdict == "lost:reboot" and self.heard_s > SILENT_AFTER_S)
 
     def remove(self) -> None:
         """Delete the directory: everything sound in it is durable elsewhere. Damaged files are kept aside."""
@@ -234,14 +242,15 @@ def adopt(directory: Path) -> Orphan | None:
     if lock is None:
         return None
     try:
+        heard_s = liveness.heard_ago_s(directory)
         recovered = recover(directory)
         verdict: liveness.Verdict = "lost:process"
         if recovered.header is not None:
-            verdict = liveness.judge(recovered.header, liveness.heard_ago_s(directory), lock_is_free=True)
+            verdict = liveness.judge(recovered.header, heard_s, lock_is_free=lock.is_proof)
         if verdict == "alive" or not directory.is_dir():
             lock.close()
             return None
-        return Orphan(directory, recovered, verdict, lock)
+        return Orphan(directory, recovered, verdict, heard_s, lock)
     except BaseException:
         lock.close()
         raise

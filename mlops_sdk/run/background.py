@@ -145,6 +145,22 @@ def close_later(close: Callable[[], None]) -> None:
     _closings.difference_update([thread for thread in _closings if not thread.is_alive()])
 
 
+def bounded(action: Callable[[], None], limit_s: float) -> None:
+    """Run `action` in a thread and wait for it at most so long; here and now when no thread can be started."""
+    thread = threading.Thread(target=_quietly, args=(action,), name="mlops-last", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        _quietly(action)
+        return
+    thread.join(limit_s)
+
+
+def _quietly(action: Callable[[], None]) -> None:
+    with contextlib.suppress(MlopsError, OSError):
+        action()
+
+
 def wait_for_closings(limit_s: float = CLOSING_LIMIT_S) -> None:
     """Wait for endings that still go on."""
     deadline = time.monotonic() + limit_s

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from mlops_sdk.run import active
 
+_CLOSE_LIMIT_S = 1.0
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 
 
@@ -156,8 +157,10 @@ def _at_exit() -> None:
     for run in reversed(active.all_open()):
         run._finish(ending)
     from mlops_sdk.run import background
+    from mlops_sdk.stores.opening import close_places
 
     background.wait_for_closings()
+    background.bounded(close_places, _CLOSE_LIMIT_S)
     if isinstance(ending.error, KeyboardInterrupt):
         _restore_interrupted_exit()
 

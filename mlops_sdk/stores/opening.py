@@ -54,6 +54,13 @@ class Place:
                 self._store = self._opener()
             return self._store
 
+    def close(self) -> None:
+        """Close the store, if it was opened; it is opened again when it is used again."""
+        with self._lock:
+            store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
     @property
     def is_merged_by_readers(self) -> bool:
         """Whether writers only journal, because the store is on a network file system."""
@@ -169,6 +176,14 @@ def _announce(location: Location) -> None:
     import sys
 
     sys.stderr.write(f"mlops_sdk: runs are kept in {location.path} ({location.reason})\n")
+
+
+def close_places() -> None:
+    """At the end of the process: the last one to close a local store leaves one clean file."""
+    with _lock:
+        places = list(_open.values())
+    for place in places:
+        place.close()
 
 
 def forget_places() -> None:

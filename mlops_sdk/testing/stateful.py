@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
@@ -115,10 +115,13 @@ class StoreMachine(RuleBasedStateMachine):
         See `StoreContract`.
     slowness : int
         How many times fewer programs are tried than the hypothesis profile says.
+    shrinks : bool
+        Make a program that fails as small as can be before it is shown; that takes minutes.
     """
 
     survives_reopen = True
     slowness = 8
+    shrinks = False
 
     writers = Bundle("writers")
 
@@ -277,10 +280,13 @@ def programs(machine: type[StoreMachine]) -> type[unittest.TestCase]:
     """Make a test case of a machine; the hypothesis profile, and `slowness`, say how many programs it tries."""
     test: type[unittest.TestCase] = machine.TestCase
     profile = settings()
+    slow = () if machine.shrinks else (Phase.shrink, Phase.explain)
     test.settings = settings(  # type: ignore[attr-defined]
         profile,
         max_examples=max(1, profile.max_examples // machine.slowness),
         stateful_step_count=40,
+        phases=[phase for phase in profile.phases if phase not in slow],
+        report_multiple_bugs=False,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],  # stores write to disks
     )

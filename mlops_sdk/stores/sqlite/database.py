@@ -76,6 +76,7 @@ class Database:
         self._n_reading = 0
         self._mutex = threading.Lock()  # the writer's
         self._pool_mutex = threading.Lock()
+        self._pid = os.getpid()
         _databases.add(self)
 
     # -- writing -------------------------------------------------------------------------------------------------
@@ -88,6 +89,7 @@ class Database:
         ------
         StoreUnavailableError, StoreCorruptError, StoreVersionError, ForeignStoreError
         """
+        self._check_process()
         if self.read_only:
             raise StoreUnavailableError(f"{self.path} was opened for reading only: open it with read_only=False")
         with translated(self.path), self._alone():
@@ -127,7 +129,6 @@ class Database:
 
     def _current_writer(self, mode: int) -> sqlite3.Connection:
         """The writing connection to the file that stands there now, which may not be the one opened before."""
-        _refuse_after_fork(self.path)
         directories.create_file(self.path, mode)
         file_id = _file_id(self.path)
         if self._writer is None or self._writer_file != file_id:
@@ -189,6 +190,7 @@ class Database:
         ------
         StoreUnavailableError, StoreCorruptError, StoreVersionError, ForeignStoreError
         """
+        self._check_process()
         with translated(self.path, what):
             self._have_database()
             with self._pool_mutex:
@@ -207,8 +209,7 @@ class Database:
                     self._n_reading -= 1
 
     def _have_database(self) -> None:
-        """Make or migrate the database, where that is ours to do."""
-        _refuse_after_fork(self.path)
+        """Make the database, where that is ours to do."""
         if not self.path.exists():
             if self.read_only:
                 raise StoreUnavailableError(f"there is no store at {self.directory}: `mlops init` makes one")
@@ -274,6 +275,23 @@ class Database:
 
     # -- forks ---------------------------------------------------------------------------------------------------
 
+    def _check_process(self) -> None:
+        """Refuse a process that inherited connections to this file.
+
+        Raises
+        ------
+        StoreUnavailableError
+        """
+        if self._pid != os.getpid():  # forked by something that does not tell Python
+            if self._writer is not None or self._readers or self._n_reading:
+                _unusable.add(self.path)
+            self.after_fork_in_child()
+        if self.path in _unusable:
+            raise StoreUnavailableError(
+                f"{self.path}: this process was forked while its parent was reading or writing the store; what it logs "
+                "stays in its journal and is delivered by another process"
+            )
+
     def before_fork(self) -> bool:
         """Close every connection and keep others from opening one; returns False if some stay in use."""
         deadline = time.monotonic() + _FORK_WAIT_S
@@ -303,6 +321,7 @@ class Database:
         if self._writer is not None:
             _abandoned.append(self._writer)
         self._writer, self._readers, self._n_reading = None, [], 0
+        self._pid = os.getpid()
 
 
 def _file_id(path: Path) -> FileId:
@@ -313,14 +332,6 @@ def _file_id(path: Path) -> FileId:
 def _store_id(connection: sqlite3.Connection) -> str:
     row = connection.execute("SELECT value FROM meta WHERE key = 'store_id'").fetchone()
     return str(row[0]) if row else ""
-
-
-def _refuse_after_fork(path: Path) -> None:
-    if path in _unusable:
-        raise StoreUnavailableError(
-            f"{path}: this process was forked while its parent was in the middle of reading or writing the store; what "
-            "it logs stays in its journal and is delivered by another process"
-        )
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()

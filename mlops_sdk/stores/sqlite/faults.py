@@ -48,6 +48,8 @@ def translated(path: Path, what: str = "") -> Iterator[None]:
     place = f"{path}{f', {what}' if what else ''}"
     try:
         yield
+    except sqlite3.ProgrammingError:
+        raise  # a defect of ours; it is not to look like something that passes
     except sqlite3.Error as error:
         raise _translate(error, place) from error
     except OSError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,30 +68,33 @@ class _Statement:
 
     def metric(self, key: str) -> str:
         """Alias of the run's row of a metric, joined once; its columns are NULL where there is none."""
-        return self._joined("metrics", key, self._is_metric(key))
+        return self._joined("metrics", key, self._is_metric)
 
     def param(self, key: str) -> str:
         """Alias of a param, likewise."""
-        return self._joined("params", key, f"{{0}}.key = {self.bind(key)}")
+        return self._joined("params", key, self._has_key)
 
     def tag(self, key: str) -> str:
         """Alias of a tag, likewise."""
-        return self._joined("tags", key, f"{{0}}.key = {self.bind(key)}")
+        return self._joined("tags", key, self._has_key)
 
     def drive_by_metric(self, key: str) -> str:
         """Begin with the rows of a metric instead of the runs; runs without it are left out. Returns its alias."""
         alias = self.aliases["metrics", key] = "m0"
         self.source = f"metrics {alias} CROSS JOIN runs r ON r.id = {alias}.run"
-        self.conditions.append(self._is_metric(key).format(alias))
+        self.conditions.append(self._is_metric(alias, key))
         return alias
 
-    def _is_metric(self, key: str) -> str:
-        return f"{{0}}.metric = (SELECT id FROM metric_keys WHERE name = {self.bind(key)})"  # noqa: S608 - placeholders
+    def _is_metric(self, alias: str, key: str) -> str:
+        return f"{alias}.metric = (SELECT id FROM metric_keys WHERE name = {self.bind(key)})"  # noqa: S608 - placeholders
 
-    def _joined(self, table: str, key: str, condition: str) -> str:
+    def _has_key(self, alias: str, key: str) -> str:
+        return f"{alias}.key = {self.bind(key)}"
+
+    def _joined(self, table: str, key: str, condition: Callable[[str, str], str]) -> str:
         if (table, key) not in self.aliases:
             alias = self.aliases[table, key] = f"{table[0]}{len(self.aliases)}"
-            self.joins.append(f"LEFT JOIN {table} {alias} ON {alias}.run = r.id AND {condition.format(alias)}")
+            self.joins.append(f"LEFT JOIN {table} {alias} ON {alias}.run = r.id AND {condition(alias, key)}")
         return self.aliases[table, key]
 
     def build(self, limit: int | None) -> tuple[str, list[Any]]:

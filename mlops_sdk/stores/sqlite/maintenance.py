@@ -246,3 +246,37 @@ def read_stats(store: SQLiteStore) -> Stats:
             free_bytes=free * page_bytes,
             **counts,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What a writer logged that was acknowledged and could not be applied.
+
+    Attributes
+    ----------
+    run_id, writer_id : str
+    sequence, count : int
+        Number of the first record, and how many there are.
+    kind : int
+        See `mlops_sdk.journal.records.Kind`; 0 for points.
+    payload, reason : str
+    """
+
+    run_id: str
+    writer_id: str
+    sequence: int
+    count: int
+    kind: int
+    payload: str
+    reason: str
+
+
+def read_rejected(store: SQLiteStore, limit: int) -> list[Rejected]:
+    """See `SQLiteStore.rejected`."""
+    with store.database.reading("table rejected") as connection:
+        rows = connection.execute(
+            """SELECT w.run_id, w.writer_id, j.sequence, j.count, j.kind, j.payload, j.reason
+            FROM rejected j JOIN writers w ON w.id = j.writer ORDER BY j.id DESC LIMIT ?""",
+            (limit,),
+        )
+        return [Rejected(*row) for row in rows]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from mlops_sdk.journal.records import Batch
     from mlops_sdk.stores.sqlite.check import Problem
-    from mlops_sdk.stores.sqlite.maintenance import BackupReport, GcReport, Stats
+    from mlops_sdk.stores.sqlite.maintenance import BackupReport, GcReport, Rejected, Stats
 
 _log = logging.getLogger("mlops_sdk")
 _WORTH_FREEING_BYTES = 1 << 20
@@ -310,6 +310,12 @@ class SQLiteStore:
         from mlops_sdk.stores.sqlite.maintenance import read_stats
 
         return read_stats(self)
+
+    def rejected(self, limit: int = 100) -> list[Rejected]:
+        """Records that were acknowledged and could not be applied, newest first, with the reason."""
+        from mlops_sdk.stores.sqlite.maintenance import read_rejected
+
+        return read_rejected(self, limit)
 
     def close(self) -> None:
         """Close every connection; idempotent. The next call opens what it needs."""
