@@ -35,7 +35,7 @@ with mlops_sdk.start_run(experiment="numpy", params=params, tags=["example"]) as
     for step in range(params["n_steps"]):
         loss, gradient = loss_and_gradient(w, x_train, y_train, params["l2"])
         w -= params["lr"] * gradient
-        # Logging costs less than a line of text written to a file: no need to log only now and then.
+        # It is a few bytes written into a journal: no need to log only now and then.
         run.log_metrics({"train/loss": loss, "gradient_norm": np.linalg.norm(gradient)}, step=step)
         if step % 10 == 9:
             run.log_metric("test/accuracy", np.mean((x_test @ w > 0) == y_test), step=step)

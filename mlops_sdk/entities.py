@@ -211,6 +211,11 @@ class RunHead:
     git_branch: str | None = None
     git_dirty: bool | None = None
 
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from start to end; None while it runs."""
+        return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9
+
 
 @dataclass(frozen=True, slots=True)
 class RunParts:

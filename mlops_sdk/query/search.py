@@ -18,10 +18,18 @@ if TYPE_CHECKING:
     from mlops_sdk.stores.protocol import Store
 
 ATTRIBUTES = {
-    "run_id", "name", "experiment", "status", "start_time", "end_time", "duration_s", "user", "host", "description",
-    "parent", "entry_point", "git.commit", "git.branch", "git.dirty",
-}  # fmt: skip
-SUMMARIES = {"min", "max", "mean", "first", "last", "count", "last_step", "best"}
+    name: name
+    for name in ("run_id", "name", "experiment", "status", "user", "host", "description", "parent", "entry_point")
+} | {
+    "start_time": "start_ns",
+    "end_time": "end_ns",
+    "duration_s": "duration_s",
+    "git.commit": "git_commit",
+    "git.branch": "git_branch",
+    "git.dirty": "git_dirty",
+}
+"""Public names, and what the store protocol calls them."""
+SUMMARIES = {"min", "max", "mean", "first", "last", "count", "last_step"}
 _TERM = re.compile(r"^(?:(metrics|params|tags|attributes)\.)?(.+?)(?:\s+(asc|desc))?$", re.IGNORECASE | re.DOTALL)
 
 
@@ -96,7 +104,7 @@ def _parse_term(term: str) -> OrderBy:
         if key not in ATTRIBUTES:
             raise FilterSyntaxError(f"cannot order by {key!r}: use metrics.KEY, params.KEY, tags.KEY or an attribute",
                                     text=term, column=0)  # fmt: skip
-        return OrderBy("attribute", key, descending=descending)
+        return OrderBy("attribute", ATTRIBUTES[key], descending=descending)
     summary = "last"
     if key.startswith("`") and "`" in key[1:]:
         key, _, rest = key[1:].partition("`")

@@ -345,7 +345,7 @@ def _is_like(head: RunHead, text: str) -> bool:
 
 
 def _attribute(of: RunHead | MetricSummary, name: str) -> object:
-    if name not in of.__slots__:
+    if name not in of.__slots__ and name != "duration_s":
         raise InvalidValueError(f"cannot order by {name!r}; there are {', '.join(of.__slots__)}", key=name)
     return getattr(of, name)
 
