@@ -43,7 +43,7 @@ class LineWriter:
     """Writes ``key value step time`` lines to a line-buffered file."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = open(directory / "yardstick.txt", "w", buffering=1, encoding="utf-8")
+        self._file = (directory / "yardstick.txt").open("w", buffering=1, encoding="utf-8")
 
     def __call__(self, index: int) -> None:
         key, value, step = "loss", 0.12345 + index, index

@@ -17,6 +17,7 @@ import contextlib
 import mmap
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,10 @@ _NETWORK = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "ceph", "glusterfs", "beegfs", "gpfs", "9p", "afs", "fuse.sshfs",
     "fuse.glusterfs", "fuse.s3fs", "fuse.gcsfuse", "virtiofs", "orangefs", "pvfs2",
 }  # fmt: skip
+
+
+_SLACK_BLOCKS = 1024
+"""By how much the free space of one file system may differ between two looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,34 +96,55 @@ def find_mount(directory: Path, mountinfo: str = "/proc/self/mountinfo") -> Moun
     """The mount `directory` lies on, None where the system does not say."""
     try:
         device = os.stat(directory).st_dev
-        text = Path(mountinfo).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
-    return _match(text, f"{os.major(device)}:{os.minor(device)}", os.path.realpath(directory))
+    text = _mountinfo(mountinfo)
+    return _match(text, f"{os.major(device)}:{os.minor(device)}", os.path.realpath(directory)) if text else None
+
+
+def _mountinfo(path: str = "/proc/self/mountinfo") -> str:
+    """Its text, "" where the system has none."""
+    with contextlib.suppress(OSError):
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    return ""
+
+
+def _mounts(text: str) -> Iterator[tuple[str, str, Mount]]:
+    """Yield (device, mount point, mount) of each line that can be read."""
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, source = left.split(" "), right.split(" ")
+        if len(fields) >= 6 and len(source) >= 3:
+            options = frozenset(fields[5].split(",") + source[2].split(","))
+            yield fields[2], _unescape(fields[4]), Mount(source[0], options)
+
+
+def _unescape(point: str) -> str:
+    r"""A mount point as it is: the kernel writes spaces as ``\040``, and what is beyond ASCII as plain bytes."""
+    plain = point.encode("utf-8", "surrogateescape").decode("unicode_escape", "replace")
+    return plain.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
 
 
 def _match(text: str, device: str, path: str) -> Mount | None:
     """Of the mounts of that device the one with the longest mount point above `path`; the last stands on top."""
     best: tuple[int, Mount] | None = None
-    for line in text.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, source = left.split(" "), right.split(" ")
-        if len(fields) < 6 or len(source) < 3 or fields[2] != device:
-            continue
-        point = fields[4].encode().decode("unicode_escape", "replace")  # spaces stand as \040
-        if path != point and not path.startswith(point.rstrip("/") + "/"):
-            continue
-        if best is None or len(point) >= best[0]:
-            best = len(point), Mount(source[0], frozenset(fields[5].split(",") + source[2].split(",")))
+    for its_device, point, mount in _mounts(text):
+        is_above = path == point or path.startswith(point.rstrip("/") + "/")
+        if its_device == device and is_above and (best is None or len(point) >= best[0]):
+            best = len(point), mount
     return best[1] if best else None
 
 
 def _unsafe_upper(directory: Path) -> str | None:
     """Why an overlay's upper layer is not safe; None when it is.
 
-    The kernel lists a mapped file of an overlay under the device of the layer that holds it, and sysfs has a directory
-    per mounted ext4 and xfs device, in a container too.
+    Before Linux 6.8 the kernel listed a mapped file of an overlay under the device of the layer that holds it, and sysfs
+    has a directory per mounted ext4 and xfs device, in a container too. Since then the layer is told by its size.
     """
+    layer = _layer_by_size(directory)
+    if layer is not None:
+        reason = _unsafe_reason(layer, directory)
+        return f"overlay on {reason}" if reason else None
     device = _backing_device(directory)
     if device is None:
         return "overlay whose upper layer could not be told"
@@ -136,6 +162,32 @@ def _unsafe_upper(directory: Path) -> str | None:
         return "overlay on ext4 whose mount options could not be read"
     unsafe = options & _UNSAFE_EXT4
     return f"overlay on ext4 mounted with {', '.join(sorted(unsafe))}" if unsafe else None
+
+
+def _layer_by_size(directory: Path) -> Mount | None:
+    """The mounted ext4 or xfs that has the size, the free space and the inodes that the overlay claims to have.
+
+    An overlay answers statfs(2) with the numbers of its upper layer. A container sees that file system where the engine
+    has mounted single files from it: ``/etc/hosts``, ``/etc/resolv.conf``.
+    """
+    for _, point, mount in _mounts(_mountinfo()):
+        if mount.kind in ("ext4", "xfs"):
+            with contextlib.suppress(OSError, AttributeError):
+                before, layer, after = os.statvfs(directory), os.statvfs(point), os.statvfs(directory)
+                if _is_same(before, layer, after, has_fixed_inodes=mount.kind == "ext4"):
+                    return mount
+    return None
+
+
+def _is_same(
+    before: os.statvfs_result, layer: os.statvfs_result, after: os.statvfs_result, *, has_fixed_inodes: bool
+) -> bool:
+    free = sorted((before.f_bfree, after.f_bfree))
+    return (
+        (layer.f_frsize, layer.f_blocks) == (after.f_frsize, after.f_blocks)
+        and (layer.f_files == after.f_files or not has_fixed_inodes)
+        and free[0] - _SLACK_BLOCKS <= layer.f_bfree <= free[1] + _SLACK_BLOCKS
+    )
 
 
 def _backing_device(directory: Path) -> str | None:

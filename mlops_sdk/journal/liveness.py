@@ -99,6 +99,8 @@ class WriterLock:
             If the lock file cannot be opened.
         """
         path = directory / LOCK_NAME
+        if fcntl is None:  # and no open file, which would keep Windows from renaming the directory
+            return cls(None, path)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
             return cls(fd, path, is_proof=_try_lock(fd))
@@ -121,13 +123,12 @@ class WriterLock:
 def _try_lock(fd: int) -> bool:
     """Whether the lock was taken; False where there are no locks. Raises BlockingIOError when somebody holds it."""
     try:
-        if fcntl is not None:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:  # a file system without locks (some Lustre and FUSE mounts)
         return False
-    return fcntl is not None
+    return True
 
 
 def judge(header: WriterHeader, heard_s: float, lock_is_free: bool) -> Verdict:

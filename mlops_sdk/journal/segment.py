@@ -35,6 +35,9 @@ _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE of Linux 5.14; Python has no name fo
 _TOUCH_BYTES = 64 << 10
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
+CAN_RENAME_OPEN_FILES = os.name == "posix"
+"""Windows renames no open file, and no directory that holds one."""
+
 
 def next_size(size_bytes: int) -> int:
     """Size of the segment that follows one of `size_bytes`: twice as large, up to `LARGEST_BYTES`."""
@@ -52,6 +55,10 @@ class Segment(Protocol):
 
     def begin(self, header: WriterHeader, name: str) -> None:
         """Write the header and give the file its name."""
+        ...
+
+    def move(self, target: Path, rename: Callable[[], object]) -> None:
+        """Have `rename` move the file to `target`, by itself or with its directory."""
         ...
 
     def published(self) -> int:
@@ -155,8 +162,22 @@ class _File:
     def _name(self, header: WriterHeader, name: str) -> None:
         self.header = header
         target = self.path.with_name(name)
-        os.rename(self.path, target)
-        self.path = target
+        self.move(target, lambda: os.rename(self.path, target))
+
+    def move(self, target: Path, rename: Callable[[], object]) -> None:
+        """Have `rename` move the file to `target`, by itself or with its directory."""
+        if CAN_RENAME_OPEN_FILES:
+            rename()
+            self.path = target
+            return
+        position = os.lseek(self.fd, 0, os.SEEK_CUR)
+        self._close_fd()
+        try:
+            rename()
+            self.path = target
+        finally:
+            self.fd = os.open(self.path, _FLAGS & ~(os.O_CREAT | os.O_EXCL))
+            os.lseek(self.fd, position, os.SEEK_SET)
 
     def read(self, start: int, end: int) -> bytes:
         if hasattr(os, "pread"):

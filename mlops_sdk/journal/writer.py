@@ -38,7 +38,16 @@ from mlops_sdk.journal.records import (
     pack_body,
     pack_slot,
 )
-from mlops_sdk.journal.segment import FIRST_BYTES, SUFFIX, AppendedSegment, Segment, next_size, prepare, sync_directory
+from mlops_sdk.journal.segment import (
+    CAN_RENAME_OPEN_FILES,
+    FIRST_BYTES,
+    SUFFIX,
+    AppendedSegment,
+    Segment,
+    next_size,
+    prepare,
+    sync_directory,
+)
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
@@ -157,9 +166,8 @@ class Journal:
             segment = self._prepare(hidden, self.options.first_bytes)
             undo.callback(segment.close)
             segment.begin(header, self._next_name())
-            os.rename(hidden, self.directory)
+            segment.move(self.directory / segment.path.name, lambda: os.rename(hidden, self.directory))
             undo.pop_all()
-        segment.path = self.directory / segment.path.name
         self._segments = [segment]
         self._write = segment.write
 
@@ -487,11 +495,12 @@ class Journal:
         copy = AppendedSegment.copy_of(segment, end)
         try:
             copy.sync()
-            os.replace(copy.path, segment.path)
+            if not CAN_RENAME_OPEN_FILES:
+                segment.close()
+            copy.move(segment.path, lambda: os.replace(copy.path, segment.path))
         except BaseException:
             copy.discard()
             raise
-        copy.path = segment.path
         sync_directory(self.directory)
         with self._lock:
             self._segments[self._segments.index(segment)] = copy

@@ -11,12 +11,76 @@ from mlops_sdk import api, errors
 from mlops_sdk.run.run import Run
 
 # api.md, "Module level"; what later issues bring is added with them.
-CONTRACT = """start_run attach_run active_run end_run last_run get_run search_runs load_model delete_run restore_run
-list_experiments delete_experiment set_experiment set_tracking_uri get_tracking_uri open_store __version__""".split()
-RUN = """log_param log_params log_metric log_metrics log log_artifact log_artifacts log_text log_dict log_figure log_image
-log_table log_model define_metric set_tag set_tags delete_tag set_description rename flush finish health child artifact_path
-run_id name experiment status start_time end_time duration_s url description params config metrics tags datasets artifacts
-environment git system children parent summary metric artifact load_model move""".split()
+CONTRACT = [
+    "start_run",
+    "attach_run",
+    "active_run",
+    "end_run",
+    "last_run",
+    "get_run",
+    "search_runs",
+    "load_model",
+    "delete_run",
+    "restore_run",
+    "list_experiments",
+    "delete_experiment",
+    "set_experiment",
+    "set_tracking_uri",
+    "get_tracking_uri",
+    "open_store",
+    "__version__",
+]
+RUN = [
+    "log_param",
+    "log_params",
+    "log_metric",
+    "log_metrics",
+    "log",
+    "log_artifact",
+    "log_artifacts",
+    "log_text",
+    "log_dict",
+    "log_figure",
+    "log_image",
+    "log_table",
+    "log_model",
+    "define_metric",
+    "set_tag",
+    "set_tags",
+    "delete_tag",
+    "set_description",
+    "rename",
+    "flush",
+    "finish",
+    "health",
+    "child",
+    "artifact_path",
+    "run_id",
+    "name",
+    "experiment",
+    "status",
+    "start_time",
+    "end_time",
+    "duration_s",
+    "url",
+    "description",
+    "params",
+    "config",
+    "metrics",
+    "tags",
+    "datasets",
+    "artifacts",
+    "environment",
+    "git",
+    "system",
+    "children",
+    "parent",
+    "summary",
+    "metric",
+    "artifact",
+    "load_model",
+    "move",
+]
 
 
 @pytest.mark.parametrize("name", CONTRACT)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlops_sdk.journal.records import Decoded, WriterHeader
 
 _INT64_MAX = 2**63 - 1
-_KNOWN_IDS = 1 << 20
 
 
 class Applied(NamedTuple):
@@ -154,14 +153,13 @@ def _resolve(points: Points, metrics: dict[int, int]) -> tuple[Points, Points]:
 
 
 def _look_up(key_id: Any, metrics: dict[int, int]) -> Any:
+    """Row ids of the metrics that an array of key ids means, 0 where there is none."""
     import numpy as np
 
-    # ids count up from 1; what lies beyond the table was not given by a writer of ours
-    table = np.zeros(min(max(metrics, default=0), _KNOWN_IDS) + 1, np.int64)
-    for number, metric in metrics.items():
-        if 0 < number < len(table):
-            table[number] = metric
-    return np.where(key_id < len(table), table[np.minimum(key_id, len(table) - 1)], 0)
+    known = np.array([0, *sorted(metrics)])
+    found = np.array([0, *(metrics[number] for number in known[1:].tolist())])
+    place = np.searchsorted(known, key_id, side="right") - 1
+    return np.where(known[place] == key_id, found[place], 0)
 
 
 def _is_below(steps: Any, limit: int) -> Any:

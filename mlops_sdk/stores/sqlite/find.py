@@ -150,13 +150,12 @@ def _add_conditions(statement: _Statement, query: RunQuery) -> None:
 
 
 def _add_like(statement: _Statement, text: str) -> None:
-    """A full id, else a prefix or suffix of one, or a name."""
+    """A full id, a prefix or suffix of one, or a name; the ids are looked at in their index."""
     value, n = statement.bind(text), len(text)
-    likely = [f"r.name = {value}"]
-    if n >= _LIKE_FROM:
-        likely += [f"substr(r.run_id, 1, {n}) = {value}", f"substr(r.run_id, -{n}) = {value}"]
+    ends = f"substr(run_id, 1, {n}) = {value} OR substr(run_id, -{n}) = {value}" if n >= _LIKE_FROM else "0"
     statement.conditions.append(
-        f"(r.run_id = {value} OR NOT EXISTS (SELECT 1 FROM runs WHERE run_id = {value}) AND ({' OR '.join(likely)}))"  # noqa: S608
+        f"""r.id IN (SELECT id FROM runs WHERE name = {value} UNION ALL SELECT id FROM runs WHERE run_id = {value}
+            UNION ALL SELECT id FROM runs WHERE {ends})"""  # noqa: S608 - placeholders
     )
 
 

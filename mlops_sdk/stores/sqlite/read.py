@@ -99,10 +99,10 @@ def _read_tags(connection: sqlite3.Connection, asked: str, gathered: Gathered) -
 
 def _read_metrics(connection: sqlite3.Connection, asked: str, gathered: Gathered) -> None:
     metrics, definitions = _collect(gathered, "metrics", dict), _collect(gathered, "definitions", dict)
-    sql = f"""SELECT m.run, k.name, {READ_COLUMNS} FROM metrics m JOIN metric_keys k ON k.id = m.metric
+    sql = f"""SELECT m.run, {READ_COLUMNS} FROM metrics m JOIN metric_keys k ON k.id = m.metric
         WHERE m.run IN |ORDER BY m.run, k.name"""  # noqa: S608 - a constant
-    for run, key, *values in _rows(connection, sql, asked):
-        metrics[run][key] = summary_of(key, tuple(values))
+    for row in _rows(connection, sql, asked):
+        metrics[row[0]][row[1]] = summary_of(row[1:])
     sql = "SELECT run, key, mode, unit, x FROM definitions WHERE run IN |ORDER BY run, key"
     for run, *values in _rows(connection, sql, asked):
         definitions[run][values[0]] = MetricDefinition(*values)

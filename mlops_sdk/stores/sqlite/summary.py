@@ -116,31 +116,19 @@ def _values(writer: int, summary: PointSummary) -> tuple[Any, ...]:
 
 _NONE: tuple[Any, ...] = (None, None, None)
 
-READ_COLUMNS = ", ".join(f"m.{column}" for column in MetricSummary.__slots__ if column != "key")
-"""What `summary_of` wants, in order, of the table under the alias ``m``."""
+READ_COLUMNS = ", ".join("k.name" if column == "key" else f"m.{column}" for column in MetricSummary.__slots__)
+"""The columns of a summary, in order, of the tables metrics (alias ``m``) and metric_keys (``k``)."""
 
 
-def summary_of(key: str, values: tuple[Any, ...]) -> MetricSummary:
+def summary_of(row: tuple[Any, ...]) -> MetricSummary:
     """The summary in a row of `READ_COLUMNS`; NULL is NaN, for a row has points."""
-    count, nan_count, first, first_step, first_time_ns, *rest = values
-    last, last_step, last_time_ns, low, low_step, low_time_ns, high, high_step, high_time_ns, mean = rest
-    if low is None:  # nothing but NaN: the extremes are where the first point is
-        low_step = high_step = first_step
-        low_time_ns = high_time_ns = first_time_ns
-    return MetricSummary(
-        key,
-        count,
-        nan_count,
-        *(_number(first), first_step, first_time_ns),
-        *(_number(last), last_step, last_time_ns),
-        *(_number(low), low_step, low_time_ns),
-        *(_number(high), high_step, high_time_ns),
-        _number(mean),
-    )
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+    if None not in row:
+        return MetricSummary(*row)
+    values: dict[str, Any] = dict(zip(MetricSummary.__slots__, row, strict=True))
+    for name in ("min", "max"):
+        if values[name] is None:  # nothing but NaN: the extremes are where the first point is
+            values[f"{name}_step"], values[f"{name}_time_ns"] = values["first_step"], values["first_time_ns"]
+    return MetricSummary(**{name: math.nan if value is None else value for name, value in values.items()})
 
 
 def recompute(connection: sqlite3.Connection, run: int, metrics: Iterable[int]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -175,6 +176,7 @@ def test_this_directory_can_be_told(tmp_path: Path) -> None:
 def test_an_overlay_is_as_safe_as_its_upper_layer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sysfs: str, options: str | None, reason: str | None
 ) -> None:
+    monkeypatch.setattr(filesystem, "_layer_by_size", lambda _: None)
     monkeypatch.setattr(filesystem, "_backing_device", lambda _: "254:0")
     monkeypatch.setattr(os, "readlink", lambda path: f"../../devices/{Path(path).name}/vda")
     isdir = os.path.isdir
@@ -198,10 +200,60 @@ def test_an_overlay_is_as_safe_as_its_upper_layer(
 def test_an_overlay_on_something_without_a_device_is_not_mapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(filesystem, "_layer_by_size", lambda _: None)
     monkeypatch.setattr(filesystem, "_backing_device", lambda _: None)
     assert "could not be told" in (filesystem._unsafe_upper(tmp_path) or "")
     monkeypatch.setattr(filesystem, "_backing_device", lambda _: "9999:9999")
     assert "not a block device" in (filesystem._unsafe_upper(tmp_path) or "")
+
+
+class Sizes(NamedTuple):
+    """As of os.statvfs_result."""
+
+    f_frsize: int = 4096
+    f_blocks: int = 1_000_000
+    f_files: int = 65_536
+    f_bfree: int = 500_000
+
+
+IN_DOCKER = """\
+500 400 0:60 / / rw,relatime - overlay overlay rw,lowerdir=/x,upperdir=/y,workdir=/z
+501 500 254:1 /docker/containers/c/hosts /etc/hosts rw - {kind} /dev/vda1 rw,{options}
+502 500 0:61 / /dev/shm rw - tmpfs shm rw,size=65536k
+"""
+
+
+@pytest.mark.parametrize(
+    "kind, options, layer, reason",
+    [
+        ("ext4", "relatime", Sizes(), None),
+        ("ext4", "relatime", Sizes(f_bfree=500_900), None),
+        ("xfs", "relatime", Sizes(f_files=1), None),
+        ("ext4", "nodelalloc", Sizes(), "overlay on ext4 mounted with nodelalloc"),
+        ("ext4", "relatime", Sizes(f_blocks=999_999), "could not be told"),
+        ("ext4", "relatime", Sizes(f_files=65_537), "could not be told"),
+        ("ext4", "relatime", Sizes(f_bfree=400_000), "could not be told"),
+        ("ext4", "relatime", Sizes(f_frsize=1024), "could not be told"),
+        ("btrfs", "relatime", Sizes(), "could not be told"),
+    ],
+)
+def test_in_a_container_the_upper_layer_is_told_by_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, options: str, layer: Sizes, reason: str | None
+) -> None:
+    monkeypatch.setattr(filesystem, "_mountinfo", lambda: IN_DOCKER.format(kind=kind, options=options))
+    monkeypatch.setattr(filesystem, "_backing_device", lambda _: None)
+    monkeypatch.setattr(os, "statvfs", lambda path: layer if path == "/etc/hosts" else Sizes(), raising=False)
+    found = filesystem._unsafe_upper(tmp_path)
+    assert found is None if reason is None else found is not None and reason in found
+
+
+def test_a_mount_that_cannot_be_looked_at_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(filesystem, "_mountinfo", lambda: IN_DOCKER.format(kind="ext4", options="relatime"))
+    monkeypatch.setattr(os, "statvfs", refuse, raising=False)
+    assert filesystem._layer_by_size(tmp_path) is None
 
 
 @linux

@@ -22,6 +22,7 @@ _SCRIPTS = {
     "with": "with mlops_sdk.start_run(**options) as run:\n    run.log_metric('loss', 0.5, step=0)\n{indented}\n",
 }
 
+_SURVIVED = "try:\n    os.kill(os.getpid(), signal.SIGINT); time.sleep(5)\nexcept KeyboardInterrupt:\n    pass"
 ENDINGS = {
     "end of the script": ("pass", "FINISHED", None, 0),
     "finish": ("run.finish()", "FINISHED", None, 0),
@@ -38,8 +39,7 @@ ENDINGS = {
                 -signal.SIGTERM),
     "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP); time.sleep(5)", "KILLED", f"signal:{int(signal.SIGHUP)}",
                -signal.SIGHUP),
-    "interrupt handled": ("try:\n    os.kill(os.getpid(), signal.SIGINT); time.sleep(5)\n"
-                          "except KeyboardInterrupt:\n    pass", "FINISHED", None, 0),
+    "interrupt handled": (_SURVIVED, "FINISHED", None, 0),
     "SIGKILL": ("os.kill(os.getpid(), signal.SIGKILL)", "KILLED", "lost:process", -signal.SIGKILL),
     "os._exit": ("os._exit(0)", "KILLED", "lost:process", 0),
     "abort": ("os.abort()", "KILLED", "lost:process", -signal.SIGABRT),
@@ -77,7 +77,7 @@ def test_a_failure_keeps_its_traceback(tmp_path: Path) -> None:
 
 
 def test_a_signal_that_was_survived_is_kept(tmp_path: Path) -> None:
-    end = ENDINGS["interrupt handled"][0]
+    end = _SURVIVED
     assert _run_script(_SCRIPTS["bare"].format(end=end), str(tmp_path)) == 0
     assert mlops_sdk.get_run("r", tracking_uri=tmp_path).environment["signals"] == [int(signal.SIGINT)]
 
@@ -95,9 +95,7 @@ def test_a_handler_of_the_program_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_exception_hook_of_the_program_still_runs(tmp_path: Path) -> None:
     script = (
-        "sys.excepthook = lambda *_: print('my hook')\n"
-        "run = mlops_sdk.start_run(**options)\n"
-        "raise ValueError('boom')\n"
+        "sys.excepthook = lambda *_: print('my hook')\nrun = mlops_sdk.start_run(**options)\nraise ValueError('boom')\n"
     )
     done = subprocess.run([sys.executable, "-c", _HEAD + script, str(tmp_path)], capture_output=True, text=True)
     assert "my hook" in done.stdout
@@ -117,9 +115,9 @@ def test_nested_runs_end_inside_out(tmp_path: Path) -> None:
 
 
 def test_a_status_that_is_none_is_refused(tmp_path: Path) -> None:
-    with mlops_sdk.start_run(tracking_uri=tmp_path, capture=False, system_metrics=False) as run:
-        with pytest.raises(mlops_sdk.InvalidValueError, match="FINISHED"):
-            run.finish("DONE")
+    run = mlops_sdk.start_run(tracking_uri=tmp_path, capture=False, system_metrics=False)
+    with run, pytest.raises(mlops_sdk.InvalidValueError, match="FINISHED"):
+        run.finish("DONE")
     assert run.status == "FINISHED"
 
 

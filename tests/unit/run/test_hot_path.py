@@ -31,7 +31,7 @@ def _frames_of(call: Any) -> list[tuple[str, str]]:
     return seen
 
 
-@pytest.mark.parametrize(("mode", "frames", "files"), [("mmap", 2, 2), ("append", 3, 3)])
+@pytest.mark.parametrize("mode, frames, files", [("mmap", 2, 2), ("append", 3, 3)])
 def test_log_metric_reaches_the_journal_in_few_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, frames: int, files: int
 ) -> None:

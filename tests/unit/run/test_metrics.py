@@ -105,7 +105,9 @@ def test_steps_that_are_no_64_bit_integers_are_counted(run: Run, step: object) -
         run.metric("x")
 
 
-@pytest.mark.parametrize(("step", "kept"), [(5.0, 5), (np.int32(4), 4), (True, 1), (2**63 - 1, 2**63 - 1), (-(2**63), -(2**63))])
+@pytest.mark.parametrize(
+    "step, kept", [(5.0, 5), (np.int32(4), 4), (True, 1), (2**63 - 1, 2**63 - 1), (-(2**63), -(2**63))]
+)
 def test_integers_of_any_make_are_steps(run: Run, step: object, kept: int) -> None:
     run.log_metric("x", 1.0, step=step)  # type: ignore[arg-type]
     assert run.metric("x").step.tolist() == [kept]
@@ -118,7 +120,9 @@ def test_a_timestamp_of_ones_own_is_kept_exactly(run: Run) -> None:
     assert run.metric("x").time_ns.tolist() == [1577934245678901000, 10**18]
 
 
-@pytest.mark.parametrize("key", ["a b", "π", "a\nb", "x" * 1024, "../x", "%2e%2e", "\u202egnp", "e\u0301", "😀", "CON", "a;b"])
+@pytest.mark.parametrize(
+    "key", ["a b", "π", "a\nb", "x" * 1024, "../x", "%2e%2e", "\u202egnp", "e\u0301", "😀", "CON", "a;b"]
+)
 def test_names_of_every_kind_come_back_as_they_were(run: Run, key: str) -> None:
     run.log_metric(key, 1.0, step=0)
     run.log_param(key, "v")

@@ -181,7 +181,8 @@ def test_eight_processes_start_at_once_on_a_fresh_store(tmp_path: Path) -> None:
         "    for step in range(1000): run.log_metric('loss', float(step), step=step)\n"
     )
     children = [
-        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "new")], stderr=subprocess.PIPE) for _ in range(8)
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "new")], stderr=subprocess.PIPE)
+        for _ in range(8)
     ]
     errors = [child.communicate(timeout=60)[1] for child in children]
     assert [child.returncode for child in children] == [0] * 8, errors

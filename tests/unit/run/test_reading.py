@@ -19,7 +19,7 @@ ORDERS = ["start_time", "end_time", "duration_s", "git.commit", "git.branch", "g
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     uri = f"memory:{tmp_path.name}" if request.param == "memory" else str(tmp_path / "store")
     for number, (name, acc) in enumerate([("one", 0.5), ("two", 0.9), ("three", 0.7)]):
-        params = {"lr": 10.0 ** -number, "model": {"depth": number}}
+        params = {"lr": 10.0**-number, "model": {"depth": number}}
         with mlops_sdk.start_run(tracking_uri=uri, name=name, params=params, tags={"team": "x"}, **QUIET) as run:
             run.log_metric("acc", acc, step=0)
             run.log_metric("acc", acc - 0.1, step=1)
