@@ -44,10 +44,9 @@ def find_runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunHead]:
 
 
 def _head(row: tuple[Any, ...]) -> RunHead:
-    values = dict(zip(RunHead.__slots__, row, strict=True))
-    for name in ("is_provisional", "is_deleted", "git_dirty"):
-        values[name] = None if values[name] is None else bool(values[name])
-    return RunHead(**values)
+    *values, is_provisional, is_deleted, commit, branch, is_dirty = row
+    values += [bool(is_provisional), bool(is_deleted), commit, branch, None if is_dirty is None else bool(is_dirty)]
+    return RunHead(*values)
 
 
 @dataclass(slots=True)

@@ -128,7 +128,8 @@ def summary_of(row: tuple[Any, ...]) -> MetricSummary:
     for name in ("min", "max"):
         if values[name] is None:  # nothing but NaN: the extremes are where the first point is
             values[f"{name}_step"], values[f"{name}_time_ns"] = values["first_step"], values["first_time_ns"]
-    return MetricSummary(**{name: math.nan if value is None else value for name, value in values.items()})
+    filled: dict[str, Any] = {name: math.nan if value is None else value for name, value in values.items()}
+    return MetricSummary(**filled)
 
 
 def recompute(connection: sqlite3.Connection, run: int, metrics: Iterable[int]) -> None:

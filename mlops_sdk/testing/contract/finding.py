@@ -94,10 +94,11 @@ class Finding(StoreCase):
             script = started(store, run_id, clock=clock, parent="a" if run_id == "b" else None)
             script.points("loss", [3.0, 1.0, 2.0][: 1 + ord(run_id) % 3]).send(store)
         edit(store, "b", Kind.INFO, {"name": "a name", "experiment": "an experiment"}, clock=clock)
-        started(store, "d", clock=clock)
+        started(store, "d", clock=clock).status().send(store)
+        script.status().send(store)
         heads = store.find(RunQuery())
         summaries = {head.run_id: part(store, "metrics", head.run_id).get("loss") for head in heads}
-        for key in RunHead.__slots__:
+        for key in (*RunHead.__slots__, "duration_s"):
             of = {head.run_id: getattr(head, key) for head in heads}
             assert ordered(store, "attribute", key) == newest_first_by(of), key
         for key in [name for name in MetricSummary.__slots__ if name != "key"]:

@@ -162,6 +162,7 @@ def test_a_value_whose_conversion_raises_or_logs_harms_nobody(run: Run) -> None:
     assert run.health()["errors"] == {"InvalidValueError": 1}
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_keys_in_one_call(run: Run) -> None:
     run.log_metrics({f"k{number}": float(number) for number in range(100_000)}, step=3)
     metrics = run.metrics

@@ -215,7 +215,8 @@ PROGRAM = st.lists(
 )
 
 
-@settings(max_examples=12)
+@pytest.mark.slow
+@settings(max_examples=10)
 @given(PROGRAM)
 def test_compaction_changes_nothing_that_can_be_read(tmp_path_factory: pytest.TempPathFactory, program: Any) -> None:
     """Two stores are told the same; one compacts in between. Ties in step and time are frequent."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,7 +243,7 @@ def test_the_documentation_names_every_table_column_index_and_view(store: SQLite
     text = DOCS.read_text(encoding="utf-8")
     missing = []
     with store.database.reading() as connection:
-        objects = connection.execute("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'").fetchall()
+        objects = connection.execute("SELECT name FROM sqlite_schema WHERE name NOT LIKE '%sqlite_%'").fetchall()
         for (name,) in objects:
             if f"`{name}`" not in text:
                 missing.append(name)
@@ -258,3 +260,13 @@ def section(text: str, table: str) -> str:
     """What the documentation says under the heading of a table."""
     _, _, rest = text.partition(f"### `{table}`")
     return rest.partition("\n### ")[0]
+
+
+def test_the_program_in_the_documentation_reads_a_chunk(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / ".mlops")
+    WriterScript("run-1").run().points("loss", [0.5] * 3000).send(store)
+    store.settle("run-1")
+    store.close()
+    program = DOCS.read_text(encoding="utf-8").rpartition("```python\n")[2].partition("```")[0]
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("[0.5 0.5 0.5"), done.stderr
