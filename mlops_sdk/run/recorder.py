@@ -112,6 +112,7 @@ class Recorder:
 
     def _tidy(self) -> None:
         self.journal.remove()
+        self.collect()  # what workers that still live have published belongs to the run that a reader sees now
         self.place.store.settle(self.opening.run_id)
 
     @property

@@ -179,6 +179,8 @@ def _start(
     if from_step is not None:
         last_steps = {key: min(step, from_step - 1) for key, step in last_steps.items()}
     recorder = Recorder(place, settings, Opening(run_id, "owner", rank, payload, last_steps))
+    if from_step is not None:
+        recorder.deliver(settings.finish_timeout_s)  # a worker that attaches at once must find the new attempt
     return Run(recorder, name_hint=standing.name, previous_params=loaded.params)
 
 

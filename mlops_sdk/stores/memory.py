@@ -211,6 +211,9 @@ class MemoryStore:
             run = self._runs[writer.run_id] = new_run(writer.run_id, event)
             self._need_experiment(run.head.experiment, event.time_ns)
         if is_owner:
+            if not run.newest_owner:
+                run.name_by_owner(event)
+                self._need_experiment(run.head.experiment, event.time_ns)
             run.resume()
             run.newest_owner = writer.writer_id
             run.rewinds += [] if from_step is None else [from_step]

@@ -102,6 +102,13 @@ class MemoryRun:
         """
         _APPLY[event.kind](self, event.payload)
 
+    def name_by_owner(self, event: Event) -> None:
+        """An attached writer that came first could only make the name up: the first owner knows."""
+        said = new_run(self.head.run_id, event).head
+        names = ("experiment", "parent", "name", "description", "user", "host", "entry_point")
+        changes = {name: getattr(said, name) for name in names}
+        self.head = replace(self.head, start_ns=min(self.head.start_ns, said.start_ns), **changes)
+
     def resume(self) -> None:
         """RUNNING again, or still."""
         self.head = replace(self.head, status="RUNNING", end_ns=None, end_reason=None, is_provisional=False)

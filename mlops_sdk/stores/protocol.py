@@ -8,7 +8,8 @@ every store, and is defined here by kind (payloads are JSON objects, see `mlops_
     run (and the experiment) when it is not there: `start_ns` is the record's time. An owner's RUN on a run that is there
     resumes it: status RUNNING, no end; name and description stay. ``from_step`` (owner only) begins a new attempt:
     points of earlier attempts at and after that step are kept, and hidden from series and summaries, also when they
-    arrive later. An attached writer's RUN changes nothing of a run that is there.
+    arrive later. An attached writer's RUN changes nothing of a run that is there; what an attached writer's RUN created
+    takes name, experiment and the like from its first owner's.
 ``PARAMS``
     ``{params: [[key, kind, text, number], ...], overwrite, config}``. A different value for a set key is rejected unless
     `overwrite`, then the old one goes to the history. Equal values (numbers by value) are not a conflict. ``config``, the

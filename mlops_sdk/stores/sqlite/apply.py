@@ -150,6 +150,7 @@ def _on_run(target: Target, event: Event) -> None:
     if target.run is None:  # it was deleted for good
         return
     if target.is_owner:
+        _name_by_owner(target, event)
         target.execute("UPDATE runs SET owner = ? WHERE id = ?", target.writer, target.run)
         _reopen(target)
         if from_step is not None:
@@ -160,19 +161,34 @@ def _on_run(target: Target, event: Event) -> None:
 
 
 def _create_run(target: Target, event: Event) -> None:
-    payload = event.payload
     purged = target.execute("SELECT purged_ns FROM purged WHERE run_id = ?", target.run_id).fetchone()
     if purged is not None and event.time_ns <= purged[0]:
         return
-    texts = {name: _get(payload, name, str, "") for name in ("name", "description", "user", "host", "entry_point")}
-    parent = _get(payload, "parent", str, None)
-    experiment = _need_experiment(target, _get(payload, "experiment", str, "default"), event.time_ns)
     cursor = target.execute(
-        """INSERT INTO runs (run_id, experiment, status, start_ns, heard_ns, parent,
-        name, description, user, host, entry_point) VALUES (?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?)""",
-        *(target.run_id, experiment, event.time_ns, event.time_ns, parent, *texts.values()),
+        """INSERT INTO runs (run_id, status, heard_ns, experiment, start_ns, parent, name, description, user, host,
+        entry_point) VALUES (?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        *(target.run_id, event.time_ns, *_identity(target, event)),
     )
     target.run = cursor.lastrowid
+
+
+def _name_by_owner(target: Target, event: Event) -> None:
+    """An attached writer that came first could only make the run's name up: its first owner knows."""
+    if target.execute("SELECT owner FROM runs WHERE id = ?", target.run).fetchone()[0] is not None:
+        return
+    target.execute(
+        """UPDATE runs SET experiment = ?, start_ns = min(start_ns, ?), parent = ?, name = ?, description = ?, user = ?,
+        host = ?, entry_point = ? WHERE id = ?""",
+        *(*_identity(target, event), target.run),
+    )
+
+
+def _identity(target: Target, event: Event) -> tuple[object, ...]:
+    """Experiment, start, parent, name, description, user, host and entry point as a RUN record has them."""
+    payload = event.payload
+    texts = [_get(payload, name, str, "") for name in ("name", "description", "user", "host", "entry_point")]
+    experiment = _need_experiment(target, _get(payload, "experiment", str, "default"), event.time_ns)
+    return (experiment, event.time_ns, _get(payload, "parent", str, None), *texts)
 
 
 def _need_experiment(target: Target, name: str, time_ns: int) -> int:

@@ -14,12 +14,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from mlops_sdk.errors import ForeignStoreError, StoreCorruptError, StoreUnavailableError, StoreVersionError
 from mlops_sdk.stores.sqlite.faults import primary_code
 from mlops_sdk.stores.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 
+_LOOK_AGAIN_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
 BUSY_TIMEOUT_S = 5.0
 _CHECKPOINT_WAIT_MS = 250
 _WAL_KEPT_BYTES = 1 << 20
@@ -146,8 +148,18 @@ def identify(path: Path) -> None:
     Notes
     -----
     Through SQLite, not by opening the file: POSIX drops all of a process's locks on a file when any descriptor of it is
-    closed.
+    closed. Read without locks, the first page can be half old and half new while somebody checkpoints; so what does not
+    look like ours is looked at again.
     """
+    for pause_s in _LOOK_AGAIN_S:
+        try:
+            return _identify(path)
+        except (ForeignStoreError, StoreVersionError, StoreCorruptError, sqlite3.DatabaseError):
+            time.sleep(pause_s)
+    return _identify(path)
+
+
+def _identify(path: Path) -> None:
     connection = connect(path, "mode=ro&immutable=1")
     try:
         (found,) = connection.execute("PRAGMA application_id").fetchone()

@@ -58,6 +58,15 @@ class Runs(StoreCase):
         assert head(store).status == "FINISHED"
         assert part(store, "metrics")["loss"].last == 1.0
 
+    def test_the_first_owner_names_what_an_attached_writer_created(self, store: Store, clock: Clock) -> None:
+        started(store, writer_id="worker", role="attached", clock=clock, name="made-up", experiment="default")
+        started(store, writer_id="owner", clock=clock, name="mine", experiment="digits", entry_point="train.py")
+        found = head(store)
+        assert (found.name, found.experiment, found.entry_point) == ("mine", "digits", "train.py")
+        started(store, writer_id="second", clock=clock, name="other", experiment="letters")
+        assert (head(store).name, head(store).experiment) == ("mine", "digits")
+        assert "letters" not in {experiment.name for experiment in store.experiments()}
+
     def test_info_replaces_what_it_gives(self, store: Store, clock: Clock) -> None:
         started(store, clock=clock, description="before")
         edit(store, "run-1", Kind.INFO, {"name": "renamed"}, clock=clock)

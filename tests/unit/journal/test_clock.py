@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import subprocess
 import sys
@@ -108,7 +107,7 @@ def test_a_closed_journal_is_not_anchored_anew(open_journal: Open, monkeypatch: 
     assert len(journal._segments) == 1
 
 
-FAKETIME = glob.glob("/usr/lib*/**/faketime/libfaketime.so.1", recursive=True) if os.name == "posix" else []
+FAKETIME = [str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")]
 
 
 @pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed")

@@ -29,7 +29,7 @@ from mlops_sdk.testing.batches import WriterScript
 """
 
 
-def start(program: str, *arguments: str | Path) -> subprocess.Popen[str]:
+def start(program: str, *arguments: object) -> subprocess.Popen[str]:
     """A fresh interpreter that waits for a line on its standard input after its imports."""
     code = HEAD + "print('ready', flush=True); sys.stdin.readline()\n" + textwrap.dedent(program)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -283,7 +283,7 @@ def test_forks_while_threads_write_and_read(tmp_path: Path) -> None:
 # -- what is imported --------------------------------------------------------------------------------------------------
 
 
-def loaded_after(program: str, *arguments: str | Path) -> set[str]:
+def loaded_after(program: str, *arguments: object) -> set[str]:
     """Third-party packages in `sys.modules` at the end of a program."""
     tail = "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     (printed,) = run_together([start(textwrap.dedent(program) + tail, *arguments)])

@@ -152,7 +152,8 @@ def test_what_belongs_to_a_figure_is_drawn_as_the_whole(make: Any) -> None:
     assert render_figure(part, "a.png") == render_figure(figure, "a.png")
 
 
-def test_a_figure_is_left_as_it_is() -> None:
+def test_a_figure_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rcParams, "svg.hashsalt", None)
     figure = a_figure()
     canvas = FigureCanvasAgg(figure)
     settings = dict(rcParams)

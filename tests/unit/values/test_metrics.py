@@ -77,6 +77,11 @@ def test_size_and_depth_are_bounded() -> None:
     assert list(flatten_metrics(deep).values()) == [1.0]
     with pytest.raises(InvalidValueError, match="deeper"):
         flatten_metrics({"a": deep})
+    doubling: dict[str, Any] = {}
+    for _ in range(20):
+        doubling = {"a": doubling, "b": doubling}
+    with pytest.raises(InvalidValueError, match="more than 100,000 nested"):
+        flatten_metrics(doubling)
 
 
 class Changing(collections.UserDict[str, float]):
@@ -168,6 +173,30 @@ class Tensor:
         return self.array
 
 
+class Size(tuple[int, ...]):
+    """As torch's: a tuple of its own."""
+
+    __slots__ = ()
+
+
+class Torch:
+    """As torch's tensors: a `dtype` without a kind, `size` a method; `__float__` must not be needed."""
+
+    dtype = object()
+    shape: Any = None
+
+    def __init__(self, *values: float, shape: tuple[int, ...]) -> None:
+        self.values = values
+        self.shape = Size(shape)
+
+    def size(self) -> Size:
+        return Size(self.shape)
+
+    def item(self) -> float:
+        (value,) = self.values
+        return value
+
+
 class Half(float):
     def __float__(self) -> float:
         return 0.5
@@ -193,6 +222,7 @@ def test_every_top_16_bit_pattern_of_a_float64_passes_bit_for_bit() -> None:
         *[(decimal.Decimal("0.1"), 0.1), (decimal.Decimal("-1e300"), -1e300), (decimal.Decimal("Infinity"), math.inf)],
         *[(fractions.Fraction(1, 4), 0.25), (Floating(0.5), 0.5), (Floating(np.float64(0.5)), 0.5), (Indexing(), 7.0)],
         *[(Tensor(np.float32(0.5)), 0.5), (Tensor(np.array([0.5])), 0.5)],
+        *[(Torch(0.5, shape=()), 0.5), (Torch(3, shape=(1, 1)), 3.0)],
     ],
     ids=kind_of,
 )
@@ -245,7 +275,11 @@ def test_nan_is_a_value(value: object) -> None:
             ([1.0], "not list"),
         ],
         *[({"a": 1}, "not dict"), (pd.Series([1, 2]), "pandas.*not one number"), (pd.NaT, "NaT"), (pd.NA, "NA")],
-        *[(np.datetime64("2020"), "datetime64"), (np.timedelta64(1, "s"), "timedelta64"), (np.array("1"), "ndarray")],
+        *[
+            (np.datetime64("2020", "ns"), "datetime64"),
+            (np.timedelta64(1, "ns"), "timedelta64"),
+            (np.array("1"), "ndarray"),
+        ],
         *[
             (datetime.timedelta(1), "timedelta"),
             (object(), "not object"),
@@ -256,7 +290,11 @@ def test_nan_is_a_value(value: object) -> None:
         *[(fractions.Fraction(10**400), "too large"), (decimal.Decimal("sNaN"), "signaling")],
         *[(Floating(ValueError("broken sensor")), "ValueError: broken sensor"), (Floating("0.5"), "gave a str")],
         *[(Floating(RecursionError("deep")), "RecursionError"), (Floating(MemoryError()), "MemoryError")],
-        *[(Tensor(np.zeros(3)), "not one number")],
+        *[
+            (Tensor(np.zeros(3)), "not one number"),
+            (Torch(1, 2, shape=(2,)), r"shape \(2,\)"),
+            (Torch(1j, shape=()), "Torch"),
+        ],
     ],
     ids=kind_of,
 )
