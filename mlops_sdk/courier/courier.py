@@ -54,6 +54,7 @@ class Courier:
         self._wakes: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._places: dict[Path, Opened] = {}
         self._sweep_at = 0.0
+        self._deliver_at = 0.0
         self._was_running = False
 
     # -- routes --------------------------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ class Courier:
         try:
             work.start()
         except RuntimeError:
-            _deliver_now(route, then, outcome)
+            _deliver_now(route, then, outcome, lock_timeout_s=timeout_s)
         else:
             work.join(timeout_s)
         return bool(outcome and outcome[0])
@@ -120,15 +121,15 @@ class Courier:
     def wake(self) -> None:
         """Have a round begin now; safe in signal handlers."""
         self._wakes.put(True)
-        if self._thread is None or not self._thread.is_alive():
+        if not self._is_running():
             self.start()
 
     def start(self) -> None:
         """Start the thread unless it runs; quiet when the interpreter is ending."""
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
+            self._is_stopping = False  # a thread that has not noticed yet goes on
+            if self._is_running():
                 return
-            self._is_stopping = False
             thread = threading.Thread(target=self._run, name="mlops-courier", daemon=True)
             try:
                 thread.start()
@@ -136,29 +137,39 @@ class Courier:
                 return
             self._thread = thread
 
+    def _is_running(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
     def stop(self, timeout_s: float = _JOIN_S) -> bool:
         """Ask the thread to end and wait for it; returns whether it did."""
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return True
-        self._is_stopping = True
+        with self._lock:
+            thread = self._thread
+            if thread is None or thread is threading.current_thread():
+                return True
+            self._is_stopping = True
         self._wakes.put(True)
         thread.join(timeout_s)
         return not thread.is_alive()
 
     def _run(self) -> None:
         delay = 0.05
-        while not self._is_stopping:
-            self._wait(delay)
-            if self._is_stopping:
-                return
+        while self._goes_on():
             try:
-                delay = self._round()
-            except Exception as error:  # noqa: BLE001 - a defect of ours must not end delivery for good
+                self._wait(delay)
+                delay = 0.0 if self._is_stopping else self._round()
+            except BaseException as error:  # noqa: BLE001 - nothing that a store raises may end delivery for good
                 self.last_error = error
                 self.deaths += 1
                 log().exception("mlops_sdk: the courier met an error and goes on")
                 delay = self.period_s
+
+    def _goes_on(self) -> bool:
+        """Whether to do another round; if not, the thread is given up in the same step, so that `start` makes one."""
+        with self._lock:
+            if self._is_stopping:
+                self._thread = None
+            return not self._is_stopping
 
     def _wait(self, delay: float) -> None:
         try:
@@ -169,18 +180,25 @@ class Courier:
             return
 
     def _round(self) -> float:
-        """One round over all routes; returns the seconds until the next."""
-        began = time.monotonic()
+        """One round over all routes; returns the seconds until the next.
+
+        Every round makes safe what was logged. Deliveries follow when they may cost again; a core is meant, not time
+        that went by while a disk or another process was waited for.
+        """
+        began = time.thread_time()
+        is_due = time.monotonic() >= self._deliver_at
         with self._lock:
             routes = list(self._routes)
         for route in routes:
-            self._visit(route)
+            self._visit(route, is_due=is_due)
         self._sweep()
+        if is_due:
+            self._deliver_at = time.monotonic() + (time.thread_time() - began) / _SHARE
         if any(route.is_behind and not _is_failing(route) for route in routes):
             return 0.01
-        return max(self.period_s, (time.monotonic() - began) / _SHARE) if routes else _SWEEP_S
+        return self.period_s if routes else _SWEEP_S
 
-    def _visit(self, route: Route) -> None:
+    def _visit(self, route: Route, *, is_due: bool) -> None:
         if not route.lock.acquire(blocking=False):
             return  # a flush is at it
         try:
@@ -189,8 +207,10 @@ class Courier:
                 return
             route.beat()
             route.keep_safe()
-            if not route.deliver():
+            if (is_due or route.is_behind) and not route.deliver():
                 route.keep_safe()
+        except Exception as error:  # noqa: BLE001 - a defect in one route must not keep the others waiting
+            route.note(error)
         finally:
             route.lock.release()
 
@@ -201,19 +221,24 @@ class Courier:
         with self._lock:
             places = list(self._places.items())
         for root, place in places:
-            recovery.sweep(place.store, root)
+            try:
+                errors = recovery.sweep(place.store, root).errors
+            except Exception as error:  # noqa: BLE001 - a store that cannot be opened must not hide the other places
+                errors = [error]
+            self.last_error = errors[-1] if errors else self.last_error
 
     # -- forks ---------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
         """Join the thread, so that no lock and no transaction of it is copied into the child."""
-        self._was_running = self._thread is not None and self._thread.is_alive()
-        if self._was_running:
+        if self._is_running():  # else it may be another thread's fork that stopped it
+            self._was_running = True
             self.stop()
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
         if self._was_running:
+            self._was_running = False
             self.start()
 
     def after_fork_in_child(self) -> None:
@@ -225,15 +250,20 @@ def _is_failing(route: Route) -> bool:
     return any(sink.error is not None for sink in route.sinks)
 
 
-def _deliver_now(route: Route, then: Callable[[], None] | None, outcome: list[bool]) -> None:
-    with route.lock:
-        try:
-            arrived = route.deliver(now=True)
-            outcome.append(arrived)
-            if arrived and then is not None:
-                then()
-        except Exception as error:  # noqa: BLE001 - kept and reported; the thread has nobody to raise to
-            route.note(error)
+def _deliver_now(
+    route: Route, then: Callable[[], None] | None, outcome: list[bool], *, lock_timeout_s: float = -1
+) -> None:
+    if not route.lock.acquire(timeout=lock_timeout_s):
+        return
+    try:
+        arrived = route.deliver(now=True)
+        outcome.append(arrived)
+        if arrived and then is not None:
+            then()
+    except Exception as error:  # noqa: BLE001 - kept and reported; the thread has nobody to raise to
+        route.note(error)
+    finally:
+        route.lock.release()
 
 
 _courier = Courier()

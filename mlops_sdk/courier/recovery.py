@@ -14,6 +14,7 @@ from mlops_sdk.journal.editor import edit
 from mlops_sdk.journal.records import Kind
 
 if TYPE_CHECKING:
+    from mlops_sdk.entities import WriterState
     from mlops_sdk.stores.protocol import Store
 
 READER_LIMIT_S = 0.25
@@ -61,7 +62,7 @@ def sweep(store: Store, root: Path, *, limit_s: float | None = None) -> Report:
     for orphan in reader.orphans(root):
         try:
             _deliver(store, orphan, report)
-        except (MlopsError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - one journal, or a third-party store, must not hide the others
             report.errors.append(error)
         finally:
             orphan.close()
@@ -75,10 +76,7 @@ def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
     recovered = orphan.recovered
     header = recovered.header
     if header is not None:
-        state = store.acknowledged(header.writer_id)
-        for batch in recovered.batches(state.sequence if state else 0):
-            store.append(batch)
-        state = store.acknowledged(header.writer_id)
+        state = _catch_up(store, header.writer_id, recovered)
         if state is not None and (state.end_status is None or recovered.dropped > state.dropped):
             lost = {"writer": header.writer_id, "status": "KILLED", "end_reason": _reason(orphan.verdict)}
             store.append(edit(header.run_id, (Kind.LOST, {**lost, "dropped": recovered.dropped})))
@@ -89,6 +87,14 @@ def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
     report.damage.extend(recovered.damage)
     if orphan.may_remove:
         orphan.remove()
+
+
+def _catch_up(store: Store, writer_id: str, recovered: reader.Recovered) -> WriterState | None:
+    """Deliver what the store lacks of a writer; returns what it has then."""
+    state = store.acknowledged(writer_id)
+    for batch in recovered.batches(state.sequence if state else 0):
+        store.append(batch)
+    return store.acknowledged(writer_id)
 
 
 def _reason(verdict: str) -> str:
@@ -119,9 +125,7 @@ def collect(store: Store, root: Path, run_id: str, *, but: str) -> None:
             continue
         if recovered.header is None or recovered.header.run_id != run_id:
             continue
-        state = store.acknowledged(directory.name)
-        for batch in recovered.batches(state.sequence if state else 0):
-            store.append(batch)
+        _catch_up(store, directory.name, recovered)
 
 
 def merge(store: Store, root: Path) -> Report:
@@ -140,6 +144,7 @@ def merge(store: Store, root: Path) -> Report:
             report.errors.append(error)
     swept = sweep(store, root)
     report.adopted += swept.adopted
+    report.damage += swept.damage
     report.errors += swept.errors
     return report
 
@@ -148,13 +153,13 @@ def _merge_one(store: Store, directory: Path, report: Report) -> None:
     recovered = reader.recover(directory)
     if recovered.header is None:
         return
-    state = store.acknowledged(recovered.header.writer_id)
-    for batch in recovered.batches(state.sequence if state else 0):
-        store.append(batch)
-    state = store.acknowledged(recovered.header.writer_id)
+    state = _catch_up(store, directory.name, recovered)
     if state is not None and state.end_status is not None and liveness.heard_ago_s(directory) > 60:
         orphan = reader.adopt(directory)
         if orphan is not None:
-            orphan.remove()
-            orphan.close()
+            try:
+                _catch_up(store, directory.name, orphan.recovered)  # what came meanwhile; and it finds the damage
+                orphan.remove()
+            finally:
+                orphan.close()
     report.damage.extend(recovered.damage)

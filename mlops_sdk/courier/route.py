@@ -113,7 +113,7 @@ class Route:
     def _deliver_to(self, sink: Sink, target: int) -> None:
         try:
             while sink.acknowledged < target and (batch := self.journal.batch_after(sink.acknowledged)):
-                sink.succeed(sink.place.store.append(batch))
+                self._send(sink, batch)
         except SequenceGapError as error:
             self._step_back(sink, error)
         except StoreCorruptError as error:
@@ -122,6 +122,12 @@ class Route:
             self.note(error, sink)
         except Exception as error:  # noqa: BLE001 - a third-party store, or a defect: kept, counted, tried again
             self.note(error, sink)
+
+    def _send(self, sink: Sink, batch: Batch) -> None:
+        acknowledged = sink.place.store.append(batch)
+        if acknowledged < batch.last:  # a store that breaks the contract would be sent the same for ever
+            raise StoreError(f"the store took records up to {batch.last} and acknowledged {acknowledged}")
+        sink.succeed(min(acknowledged, self.journal.last))
 
     def _step_back(self, sink: Sink, error: SequenceGapError) -> None:
         """The store knows less than it acknowledged (it was replaced): send again what is still here."""
@@ -135,7 +141,7 @@ class Route:
         end = sound_prefix(batch.data, batch.writer.seed) if batch else 0
         if batch and 0 < end < len(batch.data):
             try:
-                sink.succeed(sink.place.store.append(Batch(batch.writer, batch.first, batch.data[:end])))
+                self._send(sink, Batch(batch.writer, batch.first, batch.data[:end]))
             except StoreError as second:
                 error = second if isinstance(second, StoreCorruptError) else error
         self.note(error, sink)
@@ -146,19 +152,23 @@ class Route:
         cause = f"delivery: {type(error).__name__}"
         self.errors[cause] += 1
         if self.errors[cause] == 1:
-            log().warning("mlops_sdk: run %s: %s; it is kept in the journal and tried again", self.journal.run_id, error)
+            log().warning(
+                "mlops_sdk: run %s: %s; it is kept in the journal and tried again", self.journal.run_id, error
+            )
         if sink is not None:
             sink.fail(error)
 
     def keep_safe(self) -> None:
         """Make what no sink has yet durable in the journal, and have room ready for what comes."""
-        try:
-            self.journal.retry_room()
-            self.journal.prepare_spare()
-            if self.waiting:
-                self.journal.sync()
-        except OSError as error:
-            self.note(error)
+        for step in (self.journal.retry_room, self.journal.prepare_spare, self._sync):
+            try:
+                step()
+            except OSError as error:  # a disk without room for a spare can still sync
+                self.note(error)
+
+    def _sync(self) -> None:
+        if self.waiting:
+            self.journal.sync()
 
     def beat(self) -> None:
         """Log a heartbeat when one is due; a journal that is closed needs none."""

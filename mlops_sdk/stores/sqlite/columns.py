@@ -40,6 +40,8 @@ _HEAD = struct.Struct("<BBHI")
 _COLUMN = struct.Struct("<B3xI")
 _PLAIN = 0
 _PCODEC = 1
+_LEVEL = 6
+"""Of 12. On short columns half the time of the default, 8, for 0.3 % more bytes."""
 
 
 def encode_lists(columns: Sequence[tuple[str, Sequence[Any]]]) -> bytes:
@@ -125,7 +127,7 @@ def _compress(column: Column) -> tuple[int, bytes]:
     import numpy as np
     from pcodec import ChunkConfig, standalone
 
-    packed: bytes = standalone.simple_compress(np.ascontiguousarray(column), ChunkConfig())
+    packed: bytes = standalone.simple_compress(np.ascontiguousarray(column), ChunkConfig(compression_level=_LEVEL))
     back = standalone.simple_decompress(packed)
     if len(packed) < column.nbytes and np.array_equal(back.view(np.int64), column.view(np.int64)):
         return _PCODEC, packed

@@ -172,18 +172,23 @@ def _assemble(
     import numpy as np
 
     parts = [_of_writer([piece for piece in pieces if piece.writer == writer.id], hidden) for writer in writers]
-    ranks = [np.full(len(part[0]), -1 if w.rank is None else w.rank) for part, w in zip(parts, writers, strict=True)]
-    parts, ranks = [part for part in parts if len(part[0])], [rank for rank in ranks if len(rank)]
-    if not parts:
-        parts, ranks = [[np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)]], [np.empty(0, np.int64)]
+    rank = _ranks(parts, writers) if with_rank else None
+    parts = [part for part in parts if len(part[0])] or [[np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)]]
     together = zip(*parts, strict=True)
     step, time_ns, value = parts[0] if len(parts) == 1 else [np.concatenate(column) for column in together]
-    rank: IntArray = np.concatenate(ranks)
     if not is_ascending(step, time_ns):
         # stable: ties stay in the order of writer and sequence
         order = np.lexsort((time_ns, step))
-        step, time_ns, value, rank = step[order], time_ns[order], value[order], rank[order]
-    return MetricSeries(key, step, value, time_ns, rank if with_rank else None, len(step))
+        step, time_ns, value = step[order], time_ns[order], value[order]
+        rank = None if rank is None else rank[order]
+    return MetricSeries(key, step, value, time_ns, rank, len(step))
+
+
+def _ranks(parts: list[list[Any]], writers: list[Writer]) -> IntArray:
+    import numpy as np
+
+    ranks = [-1 if writer.rank is None else writer.rank for writer in writers]
+    return np.repeat(np.array(ranks, np.int64), [len(part[0]) for part in parts])
 
 
 def _of_writer(pieces: list[Piece], hidden: dict[int, int]) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_points_inside_a_frame_are_no_points() -> None:
     text = b" " * 16 + point * 3  # begins the second slot
     size = -(-(20 + len(text)) // SLOT_BYTES) * SLOT_BYTES
     body = (struct.pack("<IIq", FRAME_FLAG | Kind.TAGS, len(text), 0) + text).ljust(size - 4, b"\0")
-    frame = body + struct.pack("<I", records.zlib.crc32(body, SEED))
+    frame = body + struct.pack("<I", zlib.crc32(body, SEED))
     data = point + frame + point
     decoded = columnar.decode(Batch(WRITER, 1, data))
     assert decoded.points.sequence.tolist() == [1, 2 + size // SLOT_BYTES]

@@ -31,10 +31,11 @@ SMALL = HEADER_BYTES + 16 * SLOT_BYTES
 COUNT = 240
 
 
-@pytest.fixture(params=["mapped", "appended"])
-def left(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module", params=["mapped", "appended"])
+def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a writer that is gone: four segments, points with an event now and then."""
-    journal = Journal(tmp_path, "run", options=JournalOptions(is_mapped=request.param == "mapped", first_bytes=SMALL))
+    options = JournalOptions(is_mapped=request.param == "mapped", first_bytes=SMALL)
+    journal = Journal(tmp_path_factory.mktemp("template"), "run", options=options)
     journal.define("a")
     for i in range(COUNT):
         journal.point("a", i / 3, i)
@@ -43,6 +44,12 @@ def left(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     journal.leave()
     assert len(segments(journal.directory)) == 4
     return journal.directory
+
+
+@pytest.fixture
+def left(template: Path, tmp_path: Path) -> Path:
+    """A copy of the template, to be spoiled."""
+    return Path(shutil.copytree(template, tmp_path / template.name))
 
 
 def segments(directory: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from mlops_sdk.journal.records import Batch, Kind, WriterHeader, encode_frame
 from mlops_sdk.stores.sqlite import columns, points
 from mlops_sdk.stores.sqlite.store import SQLiteStore
 from mlops_sdk.testing import Clock, WriterScript, differences, observe
+from mlops_sdk.testing.batches import START_NS
 
 
 @pytest.fixture
@@ -183,6 +184,48 @@ def test_a_million_noisy_points_take_at_most_nine_bytes_each(tmp_path: Path) -> 
     store.close()
     used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert used / n <= 9
+
+
+def test_what_compaction_leaves_free_is_given_back(store: SQLiteStore) -> None:
+    for batch in many_points(60_000, keys=100)[0]:
+        for start in range(0, len(batch.data), 2000 * 32):
+            store.append(Batch(batch.writer, batch.first + start // 32, batch.data[start : start + 2000 * 32]))
+    assert store.stats().tails > 20
+    store.settle("run-1")
+    stats = store.stats()
+    assert (stats.tails, stats.free_bytes) == (1, 0)
+    assert stats.database_bytes / 60_000 < 13
+
+
+@pytest.mark.parametrize("n", [100, 3_000])
+def test_points_of_one_step_and_time_stay_in_the_order_of_the_log(store: SQLiteStore, n: int) -> None:
+    script = WriterScript("run-1").run()
+    for part in range(2):
+        values = [float(value) for value in range(part * n, (part + 1) * n)]
+        script.points(
+            "loss", values, steps=[7] * n, times_ns=[script.clock.now_ns] * n if part == 0 else [START_NS] * n
+        )
+        script.send(store)
+    expected = [*range(n, 2 * n), *range(n)]
+    assert store.series("run-1", "loss").value.tolist() == expected
+    store.compact("run-1")
+    assert store.series("run-1", "loss").value.tolist() == expected
+    assert store.fsck() == []
+
+
+def test_chunks_that_overlap_are_read_in_the_order_of_the_log(store: SQLiteStore) -> None:
+    script, n = WriterScript("run-1").run(), 0
+    for size in (600, 3000, 600):  # tail, chunk, tail: compaction makes one chunk of what is before and behind another
+        values = [float(value) for value in range(n, n + size)]
+        script.points("loss", values, steps=[7] * size, times_ns=[START_NS] * size).send(store)
+        n += size
+    store.compact("run-1")
+    (one, two) = rows(store, "SELECT first_sequence, last_sequence FROM chunks ORDER BY first_sequence")
+    assert one[1] > two[0]
+    assert store.series("run-1", "loss").value.tolist() == [*range(n)]
+    store.settle("run-1")
+    assert rows(store, "SELECT count(*) FROM chunks") == [(1,)]
+    assert store.series("run-1", "loss").value.tolist() == [*range(n)]
 
 
 def test_a_short_run_stays_as_it_is(store: SQLiteStore) -> None:
