@@ -156,7 +156,7 @@ class Batch:
 
 
 class Event(NamedTuple):
-    """A framed record. `time_ns` is wall time."""
+    """A framed record. `time_ns` is wall time; `payload` is whatever JSON value was found, None where it was none."""
 
     sequence: int
     kind: int

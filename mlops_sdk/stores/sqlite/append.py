@@ -10,7 +10,8 @@ from mlops_sdk.journal.records import SLOT_BYTES, Batch, Points, decode, extend_
 from mlops_sdk.journal.summaries import summarise
 from mlops_sdk.stores.sqlite import points as stored_points
 from mlops_sdk.stores.sqlite import summary
-from mlops_sdk.stores.sqlite.apply import Target, apply_event, as_ascii, hidden_at, reject, take_back_death
+from mlops_sdk.stores.sqlite.apply import apply_event, hidden_at, take_back_death
+from mlops_sdk.stores.sqlite.target import Target, as_ascii, reject
 
 if TYPE_CHECKING:
     from mlops_sdk.journal.records import Decoded, WriterHeader

@@ -187,7 +187,8 @@ def test_a_sound_record_that_says_nonsense_is_an_event_without_payload(text: byt
     data = with_checksum((struct.pack("<IIq", FRAME_FLAG | Kind.TAGS, len(text), 0) + text).ljust(size - 4, b"\0"))
     decoded = decode(Batch(WRITER, 5, point(0) + data + point(1)))
     (event,) = decoded.events
-    assert (event.sequence, event.kind, event.payload) == (6, Kind.TAGS, None)
+    said: Any = event.payload
+    assert (event.sequence, event.kind, said) == (6, Kind.TAGS, None)
     assert list(decoded.points.step) == [0, 1]
 
 
