@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import random
 import re
 import sys
 import sysconfig
-from collections.abc import Callable
 from typing import Any
 
 from mlops_sdk.capture.record import Record
@@ -71,41 +68,3 @@ def _name_and_version(distribution: Any) -> tuple[str, str]:
 def _digest(value: Any) -> str:
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def capture_seeds() -> dict[str, Any]:
-    """Where the random generators stand.
-
-    Returns
-    -------
-    dict
-        ``python_hash_seed`` (``PYTHONHASHSEED``, None when unset), ``random_sha256`` (of the state of `random`), and only
-        where the library is imported already: ``numpy_sha256`` (of numpy's global generator), ``torch_initial_seed``
-        (int). Digests in lower-case hex: equal digests, equal numbers to come. ``errors`` only where something failed.
-
-    Notes
-    -----
-    Never raises, imports nothing, draws nothing: the generators stand where they stood.
-    """
-    record = Record()
-    record.add("python_hash_seed", lambda: os.environ.get("PYTHONHASHSEED"))
-    record.add("random_sha256", lambda: _digest(random.getstate()))
-    for key, module, take in _LIBRARIES:
-        if (library := sys.modules.get(module)) is not None:
-            record.add(key, lambda take=take, library=library: take(library))  # type: ignore[misc]
-    return record.to_dict()
-
-
-def _numpy_state(numpy_random: Any) -> str:
-    name, keys, *rest = numpy_random.get_state(legacy=True)
-    return _digest([str(name), [int(key) for key in keys], *map(float, rest)])
-
-
-def _torch_seed(torch: Any) -> int:
-    return int(torch.initial_seed())
-
-
-_LIBRARIES: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
-    ("numpy_sha256", "numpy.random", _numpy_state),
-    ("torch_initial_seed", "torch", _torch_seed),
-)

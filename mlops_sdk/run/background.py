@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk._logging import log
+from mlops_sdk.capture.seeds import take_states
 from mlops_sdk.errors import InvalidValueError, MlopsError
 from mlops_sdk.journal.records import Kind
 
@@ -24,6 +25,7 @@ DEFAULT_PARTS = PARTS - {"diff"}
 
 _closings: set[threading.Thread] = set()
 CLOSING_LIMIT_S = 5.0
+_PATIENCE_S = 0.25
 
 
 def chosen_parts(capture: bool | set[str] | frozenset[str]) -> frozenset[str]:
@@ -68,6 +70,9 @@ class Background:
         self._emit_metrics = emit_metrics
         self._cwd = os.getcwd() if os.path.isdir(os.curdir) else os.sep
         self._argv = list(sys.orig_argv)
+        self._states = take_states() if "system" in parts else {}
+        self._hurry = threading.Event()
+        self._is_stopped = False
 
     def start(self) -> None:
         """Begin; nothing of it happens on the calling thread but the wrapping of the output streams."""
@@ -82,11 +87,12 @@ class Background:
                 self._thread.start()
 
     def _capture(self) -> None:
+        self._hurry.wait(_PATIENCE_S)  # the first steps of a training, or all of a short one, come first
         for part, capture in (("system", self._system), ("git", self._git), ("packages", self._packages)):
             if part in self._parts or (part == "git" and "diff" in self._parts):
                 with contextlib.suppress(MlopsError, ValueError):
                     self._emit(Kind.ENVIRONMENT, capture())
-        if self._emit_metrics is not None:
+        if self._emit_metrics is not None and not self._is_stopped:
             from mlops_sdk.capture.system_metrics import SystemSampler
 
             self._sampler = SystemSampler(emit=self._emit_metrics)
@@ -105,11 +111,11 @@ class Background:
         return {"python": captured, "packages": packages}
 
     def _system(self) -> JsonDict:
-        from mlops_sdk.capture.environment import capture_seeds
         from mlops_sdk.capture.redact import redact_argv
+        from mlops_sdk.capture.seeds import capture_seeds
         from mlops_sdk.capture.system import capture_system
 
-        captured: dict[str, Any] = {"system": capture_system(), "seeds": capture_seeds(), "cwd": self._cwd}
+        captured: dict[str, Any] = {"system": capture_system(), "seeds": capture_seeds(self._states), "cwd": self._cwd}
         if "argv" in self._parts:
             captured["argv"] = redact_argv(self._argv)
         return captured
@@ -118,11 +124,15 @@ class Background:
         """Wait for the capture; returns whether it is done."""
         if self._thread is None or not self._thread.is_alive():
             return True
+        if timeout_s <= 0:
+            return False
+        self._hurry.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def stop(self) -> JsonDict:
         """Stop sampling and the output tail; returns what the tail holds, as a payload."""
+        self._is_stopped = True
         if self._sampler is not None:
             self._sampler.stop(timeout_s=0.5)
         if self._tail is None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
     from mlops_sdk.stores.protocol import Store
 
-_CAPTURE_GRACE_S = 0.01
 _READ_LIMIT_S = 30.0
 
 
@@ -234,7 +233,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
     def _close(self) -> None:
         """Deliver and tidy up now, or, while the capture still goes on, in the background."""
         captured = self._background
-        if captured is None or captured.wait(_CAPTURE_GRACE_S):
+        if captured is None or captured.wait(0):
             self._close_journal()
             return
         self._recorder.deliver(self._recorder.settings.finish_timeout_s)

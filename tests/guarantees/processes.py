@@ -26,9 +26,7 @@ def start(program: str, *arguments: object, is_nobody: bool = False, **options: 
     return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], text=True, **options)
 
 
-def run(
-    program: str, *arguments: object, timeout_s: float = 60.0, **options: Any
-) -> subprocess.CompletedProcess[str]:
+def run(program: str, *arguments: object, timeout_s: float = 60.0, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a program text to its end."""
     with start(program, *arguments, **options) as child:
         try:

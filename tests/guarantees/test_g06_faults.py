@@ -259,7 +259,9 @@ def test_a_database_locked_by_another_process_raises_nothing_and_loses_nothing(t
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"a tmpfs of 4 MiB cannot be mounted here: {mounted.stderr.strip()}")
     yield place
@@ -283,7 +285,9 @@ def test_a_full_disk_raises_nothing(
     for step in range(5_000):
         run.log_metric("loss", float(step), step=step)
     health = run.health()
-    assert health["errors"]["StoreUnavailableError" if "StoreUnavailableError" in health["errors"] else "JournalFullError"]
+    assert health["errors"][
+        "StoreUnavailableError" if "StoreUnavailableError" in health["errors"] else "JournalFullError"
+    ]
     filler.unlink()
     time.sleep(0.15)  # room is looked for ten times a second
     run.log_metric("after", 1.0)
@@ -294,7 +298,9 @@ def test_a_full_disk_raises_nothing(
     kept = len(view.metric("loss"))
     dropped = run.health()["dropped"]
     assert kept + dropped >= 5_000
-    print(f"G6 full disk ({journal}): {n_calls + 5000} calls, 0 exceptions, {kept} points kept, {dropped} slots dropped")
+    print(
+        f"G6 full disk ({journal}): {n_calls + 5000} calls, 0 exceptions, {kept} points kept, {dropped} slots dropped"
+    )
 
 
 # -- clocks --------------------------------------------------------------------------------------------------------------

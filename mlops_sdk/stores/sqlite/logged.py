@@ -120,6 +120,7 @@ def _on_environment(target: Target, event: Event) -> None:
 
 
 def merge_environment(target: Target, said: JsonDict) -> None:
+    """Replace top-level keys of the run's environment; a set of packages is stored once for all runs."""
     packages = get(said, "packages", dict, {})
     digest = get(packages, "digest", str, None)
     _merge_keys(target, "environment", said)

@@ -78,6 +78,7 @@ def get(payload: Mapping[str, Any], name: str, kind: type[_T], default: Any = _R
 
 
 def is_a(value: Any, kind: type[_T], name: str) -> _T:
+    """`value`, which is a `kind`; raises TypeError, which rejects the record, when it is not."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} is {type(value).__name__}, not {kind.__name__}")
     return value

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlops_sdk.capture.environment import capture_environment, capture_seeds
+from mlops_sdk.capture.environment import capture_environment
+from mlops_sdk.capture.seeds import capture_seeds
 
 
 def install(folder: Path, name: str, metadata: str) -> None:
@@ -125,7 +126,8 @@ def test_torch_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_library_is_imported_for_it() -> None:
     program = (
-        "import sys; from mlops_sdk.capture.environment import capture_environment, capture_seeds\n"
+        "import random, sys; from mlops_sdk.capture.environment import capture_environment\n"
+        "from mlops_sdk.capture.seeds import capture_seeds\n"
         "seeds = capture_seeds(); capture_environment()\n"
         "assert 'numpy_sha256' not in seeds and 'random_sha256' in seeds, seeds\n"
         "assert not {'numpy', 'torch', 'psutil'} & set(sys.modules)\n"
