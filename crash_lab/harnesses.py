@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from crash_lab import kill
+from crash_lab import damage, kill
 from crash_lab.report import Harness
 
 _ALL = [
     Harness("kill-mapped", "G1", kill.mapped, short=250, long=10_000),
     Harness("kill-appended", "G1", kill.appended, short=250, long=10_000),
     Harness("other-deaths", "G1", kill.other_deaths, short=60, long=6_000),
+    Harness("truncate", "G3", damage.truncations, short=8_192, long=65_536),
+    Harness("flip", "G3", damage.flips, short=34_000, long=557_056),
+    Harness("damage", "G3", damage.directories, short=300, long=100_000),
+    Harness("future", "G27", damage.future_versions, short=40, long=2_000),
 ]
 HARNESSES = {harness.name: harness for harness in _ALL}

@@ -37,7 +37,9 @@ from mlops_sdk.journal import reader
 from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES
 from mlops_sdk.journal.writer import Journal
 
-LONGEST_LIFE_S = 0.012
+LONGEST_LIFE_S = 0.010
+EARLY = 0.2
+"""Share of the children whose time runs from the fork, so that some die while their journal is made."""
 N_THREADS = 3
 
 
@@ -45,13 +47,22 @@ class Acknowledged:
     """Counts of calls that returned, in memory that survives the child."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 8 * N_THREADS)
+        self._memory = mmap.mmap(-1, 8 * (N_THREADS + 1))
         self._counts = memoryview(self._memory).cast("Q")  # one aligned store each
 
     def clear(self) -> None:
         """Before each trial."""
-        for slot in range(N_THREADS):
+        for slot in range(N_THREADS + 1):
             self._counts[slot] = 0
+
+    def begin(self) -> None:
+        """The journal is there."""
+        self._counts[N_THREADS] = 1
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is."""
+        return bool(self._counts[N_THREADS])
 
     def set(self, slot: int, count: int) -> None:
         """So many calls have returned."""
@@ -59,7 +70,7 @@ class Acknowledged:
 
     def counts(self) -> list[int]:
         """Per slot."""
-        return self._counts.tolist()
+        return self._counts.tolist()[:N_THREADS]
 
 
 # -- what a child does -----------------------------------------------------------------------------------------------
@@ -137,17 +148,20 @@ def start_child(root: Path, mode: str, work: str, way: str, noted: Acknowledged,
         WAYS[way][0]()
         if is_tiny:
             keep_segments_small(HEADER_BYTES + 256 * SLOT_BYTES)
-        WORK[work](open_journal(root, mode, first_bytes=TINY), noted)
+        journal = open_journal(root, mode, first_bytes=TINY)
+        noted.begin()
+        WORK[work](journal, noted)
     finally:
         os._exit(99)
 
 
-def die(pid: int, way: str, life_s: float) -> int:
+def die(pid: int, way: str, life_s: float, noted: Acknowledged, *, is_early: bool) -> int:
     """End the child after `life_s`; returns how it ended, as `os.waitstatus_to_exitcode` does."""
+    deadline = time.monotonic() + 10
+    while not (is_early or noted.has_begun or time.monotonic() > deadline):
+        time.sleep(0.0002)
     time.sleep(life_s)
     WAYS[way][1](pid)
-    if way == "_exit" or way == "abort":  # before the handler stands, the signal itself kills
-        time.sleep(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
@@ -211,7 +225,8 @@ def run(task: Task, mode: str, ways: tuple[str, ...]) -> Findings:
         noted.clear()
         is_tiny = task.random.random() < 0.5
         pid = start_child(task.root, mode, work, way, noted, is_tiny=is_tiny)
-        end = die(pid, way, task.random.uniform(0, LONGEST_LIFE_S))
+        life_s, is_early = task.random.uniform(0, LONGEST_LIFE_S), task.random.random() < EARLY
+        end = die(pid, way, life_s, noted, is_early=is_early)
         found.expect(end in expected_ends, f"the child ended with {end} before it was killed")
         counts = noted.counts()
         total += sum(counts)

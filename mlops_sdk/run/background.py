@@ -143,16 +143,17 @@ class Background:
         return {"output": text} if text else {}
 
 
-def close_later(close: Callable[[], None]) -> None:
-    """Run `close` in a thread of its own, which interpreter exit waits for, within a bound."""
+def close_later(close: Callable[[], None]) -> threading.Thread:
+    """Run `close` in a thread of its own, which interpreter exit waits for, within a bound; returns the thread."""
     thread = threading.Thread(target=close, name="mlops-close", daemon=True)
     try:
         thread.start()
     except RuntimeError:
         close()
-        return
+        return thread
+    _closings.difference_update([other for other in _closings if not other.is_alive()])
     _closings.add(thread)
-    _closings.difference_update([thread for thread in _closings if not thread.is_alive()])
+    return thread
 
 
 def bounded(action: Callable[[], None], limit_s: float) -> None:

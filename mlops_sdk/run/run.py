@@ -56,6 +56,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
         self._end_lock = threading.RLock()
         self._ending: Ending | None = None
         self._background: background.Background | None = None
+        self._closing: threading.Thread | None = None
         self._params_seen = {key: encode_param(value) for key, value in (previous_params or {}).items()}
         label = f"{name_hint or self._run_id}"
         self._troubles = Troubles(label, is_strict=recorder.settings.strict, record=self._record_trouble)
@@ -123,6 +124,8 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
         """Nothing to do: a run being recorded is read anew each time."""
 
     def _catch_up(self) -> None:
+        if self._closing is not None and self._closing.is_alive():
+            self._closing.join(background.CLOSING_LIMIT_S)
         if not self._is_over and not self._recorder.journal.is_abandoned:
             self.flush(_READ_LIMIT_S, count_dropped=False)
             self._recorder.collect()
@@ -242,7 +245,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
             captured.wait(background.CLOSING_LIMIT_S)
             self._close_journal()
 
-        background.close_later(close)
+        self._closing = background.close_later(close)
 
     def _close_journal(self) -> None:
         arrived = self._recorder.close(self._recorder.settings.finish_timeout_s)
