@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crash_lab import damage, kill
+from crash_lab import damage, forks, kill
 from crash_lab.report import Harness
 
 _ALL = [
@@ -13,5 +13,7 @@ _ALL = [
     Harness("flip", "G3", damage.flips, short=34_000, long=557_056),
     Harness("damage", "G3", damage.directories, short=300, long=100_000),
     Harness("future", "G27", damage.future_versions, short=40, long=2_000),
+    Harness("fork", "G9", forks.while_threads_log, short=200, long=20_000),
+    Harness("multiprocessing", "G9", forks.workers, short=6, long=300),
 ]
 HARNESSES = {harness.name: harness for harness in _ALL}

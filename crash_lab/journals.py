@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops_sdk.errors import SequenceGapError
 from mlops_sdk.journal import reader, segment
 from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES, Batch, Kind, decode
 from mlops_sdk.journal.writer import Journal, JournalOptions
@@ -147,3 +148,33 @@ def _short(record: Record | None) -> str:
 def exponential(choose: random.Random, mean: float) -> float:
     """A random time, mostly short; never more than eight times the mean."""
     return min(-math.log(1 - choose.random()), 8.0) * mean
+
+
+class Sink:
+    """A store that keeps what it is given, in order; `store` makes it a place that a route accepts."""
+
+    is_remote = False
+    uri = store_id = "sink:"
+
+    def __init__(self) -> None:
+        self.batches: dict[str, list[Batch]] = {}
+
+    @property
+    def store(self) -> Any:
+        """Itself."""
+        return self
+
+    def append(self, batch: Batch) -> int:
+        """See `mlops_sdk.stores.protocol.Store.append`; refuses gaps, keeps what is new."""
+        kept = self.batches.setdefault(batch.writer.writer_id, [])
+        last = kept[-1].last if kept else 0
+        if batch.first > last + 1:
+            raise SequenceGapError(batch.writer.writer_id, last + 1, batch.first)
+        if batch.last > last:
+            skip = last + 1 - batch.first
+            kept.append(Batch(batch.writer, last + 1, batch.data[skip * SLOT_BYTES :]))
+        return max(last, batch.last)
+
+    def records(self, writer_id: str) -> list[Record]:
+        """What it has of a writer."""
+        return records_of(self.batches.get(writer_id, []))

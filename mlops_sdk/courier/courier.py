@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mlops_sdk._logging import log
 from mlops_sdk.courier import recovery
 from mlops_sdk.courier.route import Opened, Route, Sink
+from mlops_sdk.errors import SequenceGapError
 
 if TYPE_CHECKING:
     from mlops_sdk.journal.writer import Journal
@@ -257,6 +258,8 @@ def _deliver_now(
         return
     try:
         arrived = route.deliver(now=True)
+        if not arrived and any(isinstance(sink.error, SequenceGapError) for sink in route.sinks):
+            arrived = route.deliver(now=True)  # the store forgot; now it is known from where on to send again
         outcome.append(arrived)
         if arrived and then is not None:
             then()

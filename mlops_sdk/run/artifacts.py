@@ -16,7 +16,7 @@ from mlops_sdk.blobs.progress import transfer_progress
 from mlops_sdk.entities import ArtifactRef
 from mlops_sdk.errors import InvalidValueError, MlopsError
 from mlops_sdk.journal.records import Kind
-from mlops_sdk.stores.location import state_directory
+from mlops_sdk.stores.location import make_directories, state_directory
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
@@ -135,15 +135,17 @@ class Artifacts:
         if source is None:
             return None
         for base in (state_directory() / "fallback", Path(tempfile.gettempdir())):
-            with contextlib.suppress(OSError):
-                base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(OSError), contextlib.ExitStack() as undo:
+                make_directories(base)
                 fd, name = tempfile.mkstemp(prefix="mlops-", dir=base)
+                undo.callback(os.unlink, name)
                 with os.fdopen(fd, "wb") as target:
                     if isinstance(source, bytes):
                         target.write(source)
                     else:
                         with open(source, "rb") as stream:
                             shutil.copyfileobj(stream, target)
+                undo.pop_all()
                 return Path(name)
         return None
 

@@ -9,6 +9,7 @@ from typing import Any
 from mlops_sdk.entities import ArtifactRef, MetricSeries, Part, RunHead, RunParts
 from mlops_sdk.errors import MetricNotFoundError
 from mlops_sdk.run.run import Run
+from mlops_sdk.values.describing import text_of
 
 _WHY = "tracking is disabled"
 
@@ -36,8 +37,8 @@ class DisabledRun(Run):
     def _guard(self, key: str | None, action: Any) -> None:
         """Do nothing."""
 
-    def _keep(self, name: str, put: Any) -> ArtifactRef:
-        return ArtifactRef(str(name), error=_WHY)
+    def _keep(self, name: object, put: Any) -> ArtifactRef:
+        return ArtifactRef(text_of(name), error=_WHY)
 
     def log_artifacts(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.values.media import classify
+from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
     from mlops_sdk.run.run import Run
@@ -22,9 +23,12 @@ _METHODS = {
 
 def log_by_type(run: Run, mapping: Mapping[str, Any], step: int | None) -> None:
     """See `Run.log`; one bad value costs only itself."""
+    if not isinstance(mapping, Mapping):
+        raise InvalidValueError(f"log() takes a mapping of names to values, not {type(mapping).__name__}")
     metrics: dict[str, Any] = {}
-    for key, value in mapping.items():
+    for key, value in list(mapping.items()):
         try:
+            check_key(key, "value")
             kind = classify(value)
         except InvalidValueError as error:
             run._troubles.report(error, key=key)

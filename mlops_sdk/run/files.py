@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.entities import ArtifactRef
 from mlops_sdk.query.models import MODEL_FILE
+from mlops_sdk.run.trouble import words_of
+from mlops_sdk.values.describing import text_of
 
 if TYPE_CHECKING:
     from mlops_sdk.run.artifacts import Artifacts
@@ -40,9 +42,12 @@ class FileLogging:
             Directory in the run's artifacts to put it under.
         step : int, optional
         """
-        name = os.path.basename(os.fspath(path))
-        full = f"{artifact_path}/{name}" if artifact_path else name
-        return self._keep(full, lambda: self._artifacts.put_file(path, full, step=step))
+
+        def put() -> ArtifactRef:
+            name = os.path.basename(os.fspath(path))
+            return self._artifacts.put_file(path, f"{artifact_path}/{name}" if artifact_path else name, step=step)
+
+        return self._keep(path, put)
 
     def log_artifacts(
         self,
@@ -58,7 +63,7 @@ class FileLogging:
         try:
             return self._artifacts.put_tree(dir, artifact_path, step=step)
         except Exception as error:  # whatever a file system does must not reach the training
-            self._troubles.report(error, key=os.fspath(dir))
+            self._troubles.report(error, key=dir if isinstance(dir, str) else None)
             return []
 
     def log_text(self, text: str, file: str, *, step: int | None = None) -> ArtifactRef:
@@ -140,9 +145,9 @@ class FileLogging:
         """
         return self._artifacts.promise(name)
 
-    def _keep(self, name: str, put: Callable[[], ArtifactRef]) -> ArtifactRef:
+    def _keep(self, name: object, put: Callable[[], ArtifactRef]) -> ArtifactRef:
         try:
             return put()
         except Exception as error:  # user objects render themselves here: anything may come out
-            self._troubles.report(error, key=name)
-            return ArtifactRef(str(name), error=f"{type(error).__name__}: {error}")
+            self._troubles.report(error, key=text_of(name))
+            return ArtifactRef(text_of(name), error=words_of(error))

@@ -55,7 +55,7 @@ class MetricLogging(Emitting):
             else:
                 self._log_values({key: value}, step, timestamp)
         except Exception as error:
-            self._log_again(error, {key: value}, step, timestamp)
+            self._log_again(error, lambda: {key: value}, step, timestamp)
 
     def log_metrics(
         self, metrics: Mapping[str, Any], step: int | None = None, *, timestamp: datetime | float | None = None
@@ -75,26 +75,28 @@ class MetricLogging(Emitting):
             else:
                 self._log_values(flatten_metrics(metrics), step, timestamp)
         except Exception as error:
-            self._log_again(error, metrics, step, timestamp)
+            self._log_again(error, lambda: metrics, step, timestamp)
 
     def _log_again(
-        self, error: Exception, metrics: Mapping[str, Any], step: Any, timestamp: datetime | float | None
+        self, error: Exception, metrics: Callable[[], Any], step: Any, timestamp: datetime | float | None
     ) -> None:
         """The careful path: what the fast one could not do, or could not do yet."""
         if isinstance(error, (JournalFullError, InvalidValueError)):
-            self._troubles.report(error, key=next(iter(metrics), None))
+            self._troubles.report(error)
             return
         try:
             if self._recorder.journal.is_abandoned:
                 self._reattach()
-            self._log_values(flatten_metrics(self._named(metrics)), step, timestamp)
+            self._log_values(flatten_metrics(self._named(metrics())), step, timestamp)
         except JournalClosedError:
             self._refuse()
         except Exception as second:
-            self._troubles.report(second, key=str(next(iter(metrics), None)))
+            self._troubles.report(second)
 
-    def _named(self, metrics: Mapping[Any, Any]) -> dict[str, Any]:
+    def _named(self, metrics: Any) -> Any:
         """Those whose name is text; a number or None as a name is most likely a mistake."""
+        if not isinstance(metrics, Mapping):
+            return metrics  # which is refused in words
         for key in metrics:
             if not isinstance(key, str):
                 error = InvalidValueError(f"metric name {key!r} is a {type(key).__name__}; give text")

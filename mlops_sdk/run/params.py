@@ -26,7 +26,7 @@ class ParamLogging(Emitting):
 
     def log_param(self, key: str, value: Any, *, overwrite: bool = False) -> None:
         """Log one param; a different value for a set key is a conflict unless `overwrite` (the history is kept)."""
-        self.log_params({key: value}, overwrite=overwrite)
+        self._guard("params", lambda: self._log_params({check_key(key, "param"): value}, overwrite))
 
     def log_params(self, mapping: Any, *, overwrite: bool = False) -> None:
         """Log params.
@@ -66,17 +66,23 @@ class ParamLogging(Emitting):
 
     def set_tag(self, key: str, value: Any) -> None:
         """Set a tag; the last value wins."""
-        self.set_tags({key: value})
+        self._guard("tags", lambda: self._set_tags({check_key(key, "tag"): value}))
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set several tags."""
+        self._guard("tags", lambda: self._set_tags(tags))
 
-        def set_them() -> None:
-            texts = {check_key(key, "tag"): _text(value, f"tag {key!r}") for key, value in tags.items()}
-            if texts:
-                self._emit(Kind.TAGS, {"set": texts})
-
-        self._guard("tags", set_them)
+    def _set_tags(self, tags: Mapping[str, Any]) -> None:
+        if not isinstance(tags, Mapping):
+            raise InvalidValueError(f"tags are a mapping of names to values, not {type(tags).__name__}")
+        texts: dict[str, str] = {}
+        for key, value in list(tags.items()):
+            try:
+                texts[check_key(key, "tag")] = _text(value, f"tag {key!r}")
+            except Exception as error:  # what cannot be made text costs only itself
+                self._troubles.report(error, key=key)
+        if texts:
+            self._emit(Kind.TAGS, {"set": texts})
 
     def delete_tag(self, key: str) -> None:
         """Remove a tag; quiet when it is not there."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable
 
 from mlops_sdk._logging import log
 from mlops_sdk.errors import MlopsError
+from mlops_sdk.values.describing import text_of
 
 
 class Troubles:
@@ -42,8 +44,9 @@ class Troubles:
         """
         if self.is_strict:
             raise error
-        message = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
-        self.count(type(error).__name__, f"{key}: {message}" if key and key not in message else message)
+        message = words_of(error)
+        is_named = not isinstance(key, str) or key in message
+        self.count(type(error).__name__, message if is_named else f"{key}: {message}")
 
     def count(self, cause: str, message: str) -> None:
         """Count without raising: a warning."""
@@ -52,7 +55,7 @@ class Troubles:
             count = self.counts[cause]
             self.messages.setdefault(cause, message)
         if count == 1:
-            log().warning("mlops_sdk: run %s: %s (said once; run.health() counts)", self.label, escape(message))
+            _say(self.label, message)
         if count & (count - 1) == 0 and self._record is not None:
             self._record(cause, count, self.messages[cause])
 
@@ -60,6 +63,17 @@ class Troubles:
     def total(self) -> int:
         """All that was counted."""
         return sum(self.counts.values())
+
+
+def words_of(error: BaseException) -> str:
+    """An error in words; the errors of users' objects may not even have a text."""
+    return text_of(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {text_of(error)}"
+
+
+def _say(label: str, message: str) -> None:
+    # a handler of the program's own may raise
+    with contextlib.suppress(Exception):
+        log().warning("mlops_sdk: run %s: %s (said once; run.health() counts)", escape(label), escape(message))
 
 
 def escape(text: str) -> str:

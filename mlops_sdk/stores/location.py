@@ -156,15 +156,14 @@ def _make(path: Path, shared: bool) -> bool:
     is_new = not path.is_dir()
     mode = 0o2770 if shared else 0o700
     if is_new:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.mkdir(exist_ok=True)
+        make_directories(path)
         os.chmod(path, mode)
     _refuse_foreign(path)
     is_shared = bool(path.stat().st_mode & 0o2000)
     for name in (JOURNALS, "blobs"):
         directory = path / name
         if not directory.is_dir():
-            directory.mkdir(exist_ok=True)
+            directory.mkdir(mode=0o700, exist_ok=True)
             os.chmod(directory, 0o2770 if is_shared else 0o700)
     if not os.access(path / JOURNALS, os.W_OK | os.X_OK):
         raise PermissionError(13, "not writable", str(path))
@@ -173,6 +172,25 @@ def _make(path: Path, shared: bool) -> bool:
         ignore.write_text("*\n", encoding="ascii")
         os.chmod(ignore, 0o600)
     return is_new
+
+
+def make_directories(path: Path) -> None:
+    """Make a directory with what is missing above it, all of it private, whatever the umask.
+
+    Raises
+    ------
+    OSError
+    """
+    if path.is_dir():
+        return
+    make_directories(path.parent)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        os.chmod(path, 0o700)  # a umask may have taken more away
 
 
 def _refuse_foreign(path: Path) -> None:

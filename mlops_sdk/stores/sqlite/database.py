@@ -28,6 +28,7 @@ from pathlib import Path
 from mlops_sdk.errors import StoreUnavailableError
 from mlops_sdk.stores.sqlite import directory as directories
 from mlops_sdk.stores.sqlite.connection import open_reader, open_writer, version_of, wal_bytes
+from mlops_sdk.stores.sqlite.creation import create, is_empty
 from mlops_sdk.stores.sqlite.faults import translated
 from mlops_sdk.stores.sqlite.lock import locked
 from mlops_sdk.stores.sqlite.schema import SCHEMA_VERSION
@@ -143,7 +144,9 @@ class Database:
                 self._close_readers()  # they would hold the file in the journal mode that it had
         connection = open_writer(self.path, wal=self.wal)
         try:
-            if version_of(connection, self.path) < SCHEMA_VERSION:
+            if is_empty(connection):
+                create(connection)
+            elif version_of(connection, self.path) < SCHEMA_VERSION:
                 from mlops_sdk.stores.sqlite.migrations import migrate
 
                 migrate(connection)

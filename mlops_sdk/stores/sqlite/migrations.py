@@ -1,6 +1,6 @@
-"""How a database gets the schema of this version, whatever version made it.
+"""How an older database gets the schema of this version.
 
-Loaded only when the schema is behind: sqlite-utils takes longer to import than a small run takes to be written.
+Loaded only when the schema is behind; a new database is made by `creation`.
 
 Each migration and the record that it ran are one transaction, and so is the new `user_version`: a process that is killed
 leaves either the old schema or the new one. A migration that was released is never changed.
@@ -9,26 +9,21 @@ leaves either the old schema or the new one. A migration that was released is ne
 from __future__ import annotations
 
 import sqlite3
-import time
-import uuid
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from mlops_sdk.stores.sqlite.connection import checkpoint_fully
-from mlops_sdk.stores.sqlite.schema import CREATE, SCHEMA_VERSION
+from mlops_sdk.stores.sqlite.creation import MIGRATION_SET, create_tables
+from mlops_sdk.stores.sqlite.schema import SCHEMA_VERSION
 
-migrations = Migrations("mlops_sdk")
+migrations = Migrations(MIGRATION_SET)
 
 
 @migrations()
 def m001_create(db: Database) -> None:
     """The first schema."""
-    for statement in CREATE:
-        db.conn.execute(statement)
-    meta = {"store_id": uuid.uuid4().hex, "created_ns": time.time_ns()}
-    db.conn.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-    db.conn.execute("PRAGMA user_version=1")
+    create_tables(db.conn)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

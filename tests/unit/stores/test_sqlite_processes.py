@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -309,5 +312,28 @@ def test_a_small_append_and_a_short_run_import_no_third_party_module(tmp_path: P
 
 def test_migrations_are_loaded_only_when_the_schema_is_behind(tmp_path: Path) -> None:
     program = "store = SQLiteStore(sys.argv[1]); store.open(); store.close()\n"
+    assert loaded_after(program, tmp_path) == set()
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute("PRAGMA user_version=0")
+        connection.execute("DELETE FROM _sqlite_migrations")
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall():
+            connection.execute(f"DROP VIEW {name}")
+        tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '%sqlite%'"
+        for (name,) in connection.execute(tables).fetchall():
+            connection.execute(f"DROP TABLE {name}")
+        connection.commit()
     assert "sqlite_utils" in loaded_after(program, tmp_path)
     assert loaded_after(program, tmp_path) == set()
+
+
+def test_a_new_database_and_a_migrated_one_are_the_same(tmp_path: Path) -> None:
+    from mlops_sdk.stores.sqlite import creation, migrations
+
+    def made(name: str, make: Callable[[sqlite3.Connection], None]) -> tuple[object, ...]:
+        with contextlib.closing(sqlite3.connect(tmp_path / name, isolation_level=None)) as connection:
+            make(connection)
+            schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")
+            records = connection.execute("SELECT migration_set, name FROM _sqlite_migrations ORDER BY id").fetchall()
+            return schema.fetchall(), records, connection.execute("PRAGMA user_version").fetchone()
+
+    assert made("new.db", creation.create) == made("migrated.db", migrations.migrate)
