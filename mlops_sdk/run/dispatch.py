@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.values.media import classify
+from mlops_sdk.values.media import classify, extension_of
 from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
     from mlops_sdk.run.run import Run
 
 _METHODS = {
-    "figure": ("log_figure", ".png"),
-    "image": ("log_image", ".png"),
-    "table": ("log_table", ".csv"),
-    "text": ("log_text", ".txt"),
-    "json": ("log_dict", ".json"),
+    "figure": "log_figure",
+    "image": "log_image",
+    "table": "log_table",
+    "text": "log_text",
+    "json": "log_dict",
 }
 
 
@@ -36,8 +36,7 @@ def log_by_type(run: Run, mapping: Mapping[str, Any], step: int | None) -> None:
         if kind == "metric":
             metrics[key] = value
             continue
-        method, extension = _METHODS[kind]
-        name = key if "." in key.rpartition("/")[2] else key + extension
-        getattr(run, method)(value, name, step=step)
+        name = key if "." in key.rpartition("/")[2] else key + extension_of(value)
+        getattr(run, _METHODS[kind])(value, name, step=step)
     if metrics:
         run.log_metrics(metrics, step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,8 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
-def start(program: str, *arguments: object, is_nobody: bool = False, **options: Any) -> subprocess.Popen[str]:
-    """Start a program text; as nobody, when this process is root's."""
-    if is_nobody and os.geteuid() == 0:
-        options |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+def start(program: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Start a program text."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), **options}
     return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], text=True, **options)
 
@@ -35,3 +34,26 @@ def run(program: str, *arguments: object, timeout_s: float = 60.0, **options: An
             child.kill()
             raise
     return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+
+def become_nobody(scratch: Path) -> None:
+    """In a child of root's: use everything once, so that it is imported, then give up root's rights for good.
+
+    A Python of root's own cannot be started by another user, nor import anything for one.
+    """
+    if os.geteuid() != 0:
+        return
+    import mlops_sdk
+    from tests.guarantees.every_call import QUIET, call_all
+
+    for store in (scratch / "warm", "memory:warm"):
+        with mlops_sdk.start_run(tracking_uri=store, **QUIET) as run:
+            call_all(run, scratch / "warm-files")
+            run.flush()
+        mlops_sdk.get_run(run.run_id, tracking_uri=store).metric("loss")
+    mlops_sdk.open_store(scratch / "warm").close()
+    shutil.rmtree(scratch / "warm")
+    shutil.rmtree(scratch / "warm-files")
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)

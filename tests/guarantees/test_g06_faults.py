@@ -56,9 +56,10 @@ def _delete_database(store: Path) -> None:
 
 
 def _corrupt_database(store: Path) -> None:
-    path = store / "store.db"
-    path.write_bytes(b"\xa5" * path.stat().st_size)
-    (store / "store.db-wal").unlink(missing_ok=True)
+    for name in ("store.db", "store.db-wal"):
+        path = store / name
+        with open(path, "r+b") as file:
+            file.write(b"\xa5" * path.stat().st_size)
 
 
 def _foreign_database(store: Path) -> None:
@@ -170,7 +171,9 @@ import json, os, sys
 from pathlib import Path
 import mlops_sdk
 from tests.guarantees.every_call import QUIET, call_all
+from tests.guarantees.processes import become_nobody
 place, what, mode = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3], 8)
+become_nobody(place)
 store = place / "store"
 run = mlops_sdk.start_run(tracking_uri=store, run_id="r", **QUIET)
 run.log_metric("before", 1.0)
@@ -194,7 +197,7 @@ print(json.dumps({"calls": n_calls, "is_flushed": is_flushed, **run.health()}))
 @pytest.mark.parametrize("what", [".", "journals", "blobs", "store.db", "*"])
 def test_permissions_taken_away_raise_nothing(open_directory: Path, what: str, mode: str) -> None:
     done = processes.run(
-        _AS_NOBODY, open_directory, what, mode, is_nobody=True, cwd=open_directory,
+        _AS_NOBODY, open_directory, what, mode, cwd=open_directory,
         env=processes.environment(HOME=str(open_directory), XDG_STATE_HOME=str(open_directory / "state")),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
