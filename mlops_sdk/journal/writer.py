@@ -201,7 +201,8 @@ class Journal:
             self._write(record)
         except ValueError:
             self._publish(record)
-        self._tops[key] = max(self._tops[key], step)
+        if step > self._tops[key]:  # noqa: PLR1730 - with a call between the two, another thread could run there
+            self._tops[key] = step
 
     def points(self, values: Mapping[str, float], step: int | None = None, time: int | None = None) -> None:
         """Log several points of one step at once: all of them or none, while they are at most 30,000.
@@ -227,7 +228,8 @@ class Journal:
         for key, value in values.items():
             body = pack_body(ids[key], now, step, value)
             records.append(pack_slot(body, crc32(body, seed)))
-            tops[key] = max(tops[key], step)
+            if step > tops[key]:  # noqa: PLR1730 - as in `point`
+                tops[key] = step
         if len(records) > _MAX_POINTS:
             self._publish_many(records)
             return

@@ -14,6 +14,10 @@ import mlops_sdk
 
 _HEAD = """
 import os, signal, sys, time
+# Whoever started these tests may ignore signals (nohup, a shell's background job), and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 import mlops_sdk
 options = dict(tracking_uri=sys.argv[1], run_id="r", capture=False, system_metrics=False)
 """
