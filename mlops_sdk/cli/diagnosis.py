@@ -20,6 +20,7 @@ from mlops_sdk import config
 from mlops_sdk.cli import journals
 from mlops_sdk.errors import StoreError
 from mlops_sdk.journal import filesystem
+from mlops_sdk.stores.location import spool_of
 from mlops_sdk.stores.opening import locate
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def _quick_check(store: SQLiteStore) -> list[Finding]:
 
 def _look_at_journals(found: Diagnosis, location: Location) -> None:
     settings = config.resolve()
-    root = Path(settings.spool).expanduser() if settings.spool else location.path / "journals"
+    root = spool_of(settings.spool, str(location.path)) if settings.spool else location.path / "journals"
     there = next(each for each in (root, *root.parents) if each.is_dir())
     verdict = filesystem.inspect(there, settings.journal)
     found.journal = {

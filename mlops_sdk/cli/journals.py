@@ -15,6 +15,7 @@ from mlops_sdk import config
 from mlops_sdk.errors import StoreCorruptError, StoreError, StoreUnavailableError, StoreVersionError
 from mlops_sdk.journal import liveness, reader
 from mlops_sdk.journal.records import Kind, decode
+from mlops_sdk.stores.location import spool_of
 
 if TYPE_CHECKING:
     from mlops_sdk.entities import WriterState
@@ -72,7 +73,7 @@ class Pending:
 def roots(journals: Path | None) -> list[Path]:
     """Directories that journals of a store may be in: its own, and the one that MLOPS_SPOOL names."""
     spool = config.resolve().spool
-    named = [journals, Path(spool).expanduser() if spool else None]
+    named = [journals, spool_of(spool, str(journals.parent)) if spool and journals else None]
     return [root for root in dict.fromkeys(named) if root is not None and root.is_dir()]
 
 

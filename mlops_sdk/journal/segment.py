@@ -337,8 +337,8 @@ class AppendedSegment(_File):
             size = len(data)
             if self.is_sealed or size > self._room:
                 raise ValueError("no room")
-            self._room -= size
             written = os.write(self.fd, data)
+            self._room -= size  # behind the write: room given up for one that failed would never be found again
             if written != size:
                 self._cut_short(written, size)
 

@@ -14,6 +14,7 @@ References
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import threading
@@ -199,9 +200,9 @@ class Journal:
         record = pack_slot(body, crc32(body, self._seed))
         try:
             self._write(record)
-        except ValueError:
+        except (ValueError, OSError):
             self._publish(record)
-        if step > self._tops[key]:  # noqa: PLR1730 - with a call between the two, another thread could run there
+        if step > self._tops[key]:  # not max(): where there is a call, another thread can run
             self._tops[key] = step
 
     def points(self, values: Mapping[str, float], step: int | None = None, time: int | None = None) -> None:
@@ -228,7 +229,7 @@ class Journal:
         for key, value in values.items():
             body = pack_body(ids[key], now, step, value)
             records.append(pack_slot(body, crc32(body, seed)))
-            if step > tops[key]:  # noqa: PLR1730 - as in `point`
+            if step > tops[key]:  # as in `point`
                 tops[key] = step
         if len(records) > _MAX_POINTS:
             self._publish_many(records)
@@ -236,7 +237,7 @@ class Journal:
         data = b"".join(records)
         try:
             self._write(data)
-        except ValueError:
+        except (ValueError, OSError):
             self._publish(data)
 
     def _claim_step(self, keys: Iterable[str]) -> int:
@@ -387,10 +388,21 @@ class Journal:
             return spare
         if spare is not None:
             spare.discard()
+        least = HEADER_BYTES + need + SLOT_BYTES * 4
         size = next_size(self._segment.size_bytes)
-        while size - HEADER_BYTES < need + SLOT_BYTES * 4:
+        while size < least:
             size *= 2
-        return self._prepare(self.directory, size)
+        return self._prepare_what_fits(size, max(least, self.options.first_bytes))
+
+    def _prepare_what_fits(self, size_bytes: int, least_bytes: int, *, touch: bool = False) -> Segment:
+        """A segment of that size, or of the largest half, quarter, ... for which a nearly full disk has room."""
+        while True:
+            try:
+                return self._prepare(self.directory, size_bytes, touch=touch)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or size_bytes // 2 < least_bytes:
+                    raise
+            size_bytes //= 2
 
     def _prepare(self, directory: Path, size_bytes: int, *, touch: bool = False) -> Segment:
         return prepare(directory, size_bytes, is_mapped=self.options.is_mapped, touch=touch)
@@ -417,7 +429,7 @@ class Journal:
         current = self._segment
         if self._spare is not None or self._is_over or current.published() * 2 <= current.size_bytes:
             return
-        spare = self._prepare(self.directory, next_size(current.size_bytes), touch=True)
+        spare = self._prepare_what_fits(next_size(current.size_bytes), self.options.first_bytes, touch=True)
         with self._lock:
             if not self._is_over:
                 self._spare = spare

@@ -35,14 +35,12 @@ _TERM = re.compile(r"^(?:(metrics|params|tags|attributes)\.)?(.+?)(?:\s+(asc|des
 
 def catch_up(place: Place) -> None:
     """Before reading: deliver what this process still has, and what dead writers left, within a quarter second."""
-    if place.journals is None:
-        return
     courier().deliver_to(place, recovery.READER_LIMIT_S)
-    if place.journals.is_dir():
+    for root in place.journal_roots():
         if place.is_merged_by_readers:
-            recovery.merge(place.store, place.journals)
+            recovery.merge(place.store, root)
         else:
-            recovery.sweep(place.store, place.journals, limit_s=recovery.READER_LIMIT_S)
+            recovery.sweep(place.store, root, limit_s=recovery.READER_LIMIT_S)
 
 
 def search(

@@ -15,7 +15,7 @@ from mlops_sdk.errors import StoreUnavailableError
 from mlops_sdk.journal import filesystem
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.journal.writer import Journal, JournalOptions
-from mlops_sdk.stores.location import make_directories
+from mlops_sdk.stores.location import make_directories, spool_of
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
@@ -139,7 +139,7 @@ def _open_journal(root: Path, opening: Opening, options: JournalOptions) -> Jour
 
 def _journal_root(place: Place, settings: Settings) -> Path:
     if settings.spool:
-        root = Path(settings.spool).expanduser()
+        root = spool_of(settings.spool, place.uri)
         make_directories(root)
         return root
     return place.journals or _temporary_root()

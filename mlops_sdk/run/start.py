@@ -192,9 +192,9 @@ def _standing(place: Place, settings: Settings, run_id: str) -> RunHead | None:
     RunExistsError, RunNotFoundError
         As `resume` asks.
     """
-    if place.journals is not None and place.journals.is_dir():
-        recovery.sweep(place.store, place.journals, limit_s=_RECOVER_S)
-        recovery.collect(place.store, place.journals, run_id, but="")
+    for root in place.journal_roots():
+        recovery.sweep(place.store, root, limit_s=_RECOVER_S)
+        recovery.collect(place.store, root, run_id, but="")
     heads = place.store.find(RunQuery(run_ids=(run_id,), deleted=None))
     if not heads:
         if settings.resume == "must":

@@ -111,6 +111,11 @@ def _is_mine(directory: Path) -> bool:
     return False
 
 
+def spool_of(spool: str, uri: str) -> Path:
+    """The part of a spool directory (`MLOPS_SPOOL`) that holds the journals of one store: several may share the spool."""
+    return Path(spool).expanduser() / f"{zlib.crc32(os.fsencode(uri)):08x}"
+
+
 def make(location: Location, *, shared: bool = False) -> tuple[Location, bool]:
     """Make the store's directories; returns the location used and whether it is new.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
+from mlops_sdk import config
 from mlops_sdk.errors import InvalidValueError, MissingDependencyError
 from mlops_sdk.journal import filesystem
 from mlops_sdk.stores import location as locations
@@ -53,6 +54,12 @@ class Place:
             if self._store is None:
                 self._store = self._opener()
             return self._store
+
+    def journal_roots(self) -> list[Path]:
+        """Directories that journals of the store are in: its own, and the one in `MLOPS_SPOOL`."""
+        spool = config.resolve().spool
+        named = [self.journals, locations.spool_of(spool, self.uri) if spool else None]
+        return [root for root in named if root is not None and root.is_dir()]
 
     def close(self) -> None:
         """Close the store, if it was opened; it is opened again when it is used again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import stat
@@ -19,6 +20,7 @@ import pytest
 
 from mlops_sdk.journal import reader
 from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES, Kind, decode
+from mlops_sdk.journal.segment import Segment, next_size
 from mlops_sdk.journal.writer import (
     Journal,
     JournalAbandonedError,
@@ -491,6 +493,89 @@ def test_of_very_many_points_all_that_do_not_fit_are_counted(open_journal: Open)
         journal.points(points, 0)
     found = sum(1 for what in said_by(journal) if what[1:] == (0, 1.0))
     assert found + journal.dropped == 70_000
+
+
+@pytest.mark.parametrize("taken", [None, 0, 1, 31])
+def test_a_disk_that_fills_up_under_an_appended_journal_drops_and_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int | None
+) -> None:
+    """It refuses, or takes a part: every record is kept whole or counted, whichever call meets it."""
+    journal = Journal(tmp_path, "run", options=JournalOptions(is_mapped=False))
+    for key in ("a", "b"):
+        journal.define(key)
+    write = os.write
+    full: list[int] = []
+
+    def fill_up(fd: int, data: bytes) -> int:
+        if taken is None or full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        full.append(1)
+        return write(fd, data[:taken])
+
+    calls: list[tuple[int, Callable[[], object]]] = [
+        (1, lambda: journal.point("a", 1.0, 1)),
+        (2, lambda: journal.points({"a": 2.0, "b": 2.0}, 2)),
+        (1, lambda: journal.event(Kind.HEARTBEAT, {})),
+    ]
+    for number in range(3):
+        before, dropped = journal.last, journal.dropped
+        slots, call = calls[number]
+        full.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", fill_up)
+            with pytest.raises(JournalFullError):
+                call()
+        assert (journal.last, journal.dropped) == (before, dropped + slots)
+        assert reader.recover(journal.directory).dropped == journal.dropped
+        journal.retry_room()
+        call()
+    kinds = [what[0] for what in said_by(journal) if what[0] != "DROPPED"]
+    assert kinds == ["a", "a", "b", "HEARTBEAT"]
+    assert said_on_disk(journal.directory) == said_by(journal)
+    journal.abandon()
+
+
+def test_a_nearly_full_disk_gets_a_smaller_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Preallocating the next size fails; a quarter of it fits."""
+    journal = Journal(tmp_path, "run", options=JournalOptions(first_bytes=SMALL))
+    journal.define("a")
+    while len(journal._segments) < 5:
+        journal.point("a", 0.0)
+    usual, fits = next_size(journal._segment.size_bytes), journal._segment.size_bytes // 2
+    prepare = journal._prepare
+    sizes: list[int] = []
+
+    def little_room(directory: Path, size_bytes: int, *, touch: bool = False) -> Segment:
+        sizes.append(size_bytes)
+        if size_bytes > fits:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return prepare(directory, size_bytes, touch=touch)
+
+    monkeypatch.setattr(journal, "_prepare", little_room)
+    while len(journal._segments) < 6:
+        journal.point("a", 0.0)
+    assert sizes == [usual, usual // 2, usual // 4]
+    assert journal._segment.size_bytes == fits
+    assert journal.dropped == 0
+    assert [what[1] for what in said_by(journal)] == list(range(len(said_by(journal))))
+    journal.abandon()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EROFS])
+def test_what_is_no_lack_of_room_is_not_tried_in_other_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    journal = Journal(tmp_path, "run", options=JournalOptions(first_bytes=SMALL))
+    sizes: list[int] = []
+
+    def refuse(_directory: Path, size_bytes: int, *, touch: bool = False) -> Segment:
+        sizes.append(size_bytes)
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(journal, "_prepare", refuse)
+    fill(journal)
+    assert (len(sizes), journal.dropped) == (1, 1)
+    journal.abandon()
 
 
 # -- threads and structure -------------------------------------------------------------------------------------------

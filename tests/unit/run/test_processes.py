@@ -189,3 +189,19 @@ def test_eight_processes_start_at_once_on_a_fresh_store(tmp_path: Path) -> None:
     runs = mlops_sdk.search_runs(tracking_uri=tmp_path / "new")
     assert [run.summary("loss").count for run in runs] == [1000] * 8
     assert {run.experiment for run in runs} == {"default"}
+
+
+def test_stores_may_share_a_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_SPOOL", str(tmp_path / "spool"))
+    script = (
+        "import os, sys, mlops_sdk\n"
+        "run = mlops_sdk.start_run(tracking_uri=sys.argv[1], name=sys.argv[2], capture=False, system_metrics=False)\n"
+        "run.log_metric('loss', 0.5)\n"
+        "os._exit(9)\n"
+    )
+    for name in ("one", "two"):
+        assert subprocess.run([sys.executable, "-c", script, str(tmp_path / name), name]).returncode == 9
+    for name in ("one", "two"):
+        (run,) = mlops_sdk.search_runs(tracking_uri=tmp_path / name)
+        assert (run.name, run.status, run.metrics) == (name, "KILLED", {"loss": 0.5})
+    assert sum(len(list(root.iterdir())) for root in (tmp_path / "spool").iterdir()) == 0
