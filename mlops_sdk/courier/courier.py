@@ -7,7 +7,7 @@ References
 
 from __future__ import annotations
 
-import os
+import contextlib
 import queue
 import threading
 import time
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_sdk import _forking
 from mlops_sdk._logging import log
 from mlops_sdk.courier import recovery
 from mlops_sdk.courier.route import Opened, Route, Sink
@@ -162,7 +163,8 @@ class Courier:
             except BaseException as error:  # noqa: BLE001 - nothing that a store raises may end delivery for good
                 self.last_error = error
                 self.deaths += 1
-                log().exception("mlops_sdk: the courier met an error and goes on")
+                with contextlib.suppress(Exception):  # a handler of the program's own may raise
+                    log().exception("mlops_sdk: the courier met an error and goes on")
                 delay = self.period_s
 
     def _goes_on(self) -> bool:
@@ -277,9 +279,9 @@ def courier() -> Courier:
     return _courier
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=lambda: _courier.before_fork(),
-        after_in_parent=lambda: _courier.after_fork_in_parent(),
-        after_in_child=lambda: _courier.after_fork_in_child(),
-    )
+_forking.watch(
+    _forking.COURIER,
+    before=lambda: _courier.before_fork(),
+    after_in_parent=lambda: _courier.after_fork_in_parent(),
+    after_in_child=lambda: _courier.after_fork_in_child(),
+)

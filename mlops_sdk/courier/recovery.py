@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_sdk._logging import log
+from mlops_sdk._logging import warn
 from mlops_sdk.errors import MlopsError, StoreVersionError
 from mlops_sdk.journal import liveness, reader
 from mlops_sdk.journal.editor import edit
@@ -83,7 +83,7 @@ def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
         report.adopted.append(header.run_id)
         store.settle(header.run_id)
     for damage in recovered.damage:
-        log().warning("mlops_sdk: %s: %s; `mlops doctor` says more", damage.path, damage.what)
+        warn("mlops_sdk: %s: %s; `mlops doctor` says more", damage.path, damage.what)
     report.damage.extend(recovered.damage)
     if orphan.may_remove:
         orphan.remove()

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from mlops_sdk._logging import log
+from mlops_sdk._logging import warn
 from mlops_sdk.errors import MlopsError, SequenceGapError, StoreCorruptError, StoreError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, Kind, sound_prefix
 
@@ -152,9 +152,7 @@ class Route:
         cause = f"delivery: {type(error).__name__}"
         self.errors[cause] += 1
         if self.errors[cause] == 1:
-            log().warning(
-                "mlops_sdk: run %s: %s; it is kept in the journal and tried again", self.journal.run_id, error
-            )
+            warn("mlops_sdk: run %s: %s; it is kept in the journal and tried again", self.journal.run_id, error)
         if sink is not None:
             sink.fail(error)
 

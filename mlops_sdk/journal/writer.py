@@ -27,6 +27,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from mlops_sdk import _forking
 from mlops_sdk.errors import StateError, StoreUnavailableError
 from mlops_sdk.journal import liveness
 from mlops_sdk.journal.records import (
@@ -617,5 +618,4 @@ def _abandon_all() -> None:
     _live.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_abandon_all)
+_forking.watch(_forking.JOURNAL, after_in_child=_abandon_all)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from mlops_sdk import _forking
 from mlops_sdk.errors import NoActiveRunError
 
 if TYPE_CHECKING:
@@ -95,5 +95,4 @@ def _forget_in_child() -> None:
         run._become_attached()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+_forking.watch(_forking.RUN, after_in_child=_forget_in_child)

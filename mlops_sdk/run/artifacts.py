@@ -149,6 +149,11 @@ class Artifacts:
                 return Path(name)
         return None
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether something could not be kept yet."""
+        return bool(self._pending)
+
     def retry(self) -> None:
         """Try again what could not be kept."""
         pending, self._pending = self._pending, []

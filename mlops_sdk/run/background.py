@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk._logging import log
+from mlops_sdk._logging import warn
 from mlops_sdk.capture.seeds import take_states
 from mlops_sdk.errors import InvalidValueError, MlopsError
 from mlops_sdk.journal.records import Kind
@@ -181,4 +181,4 @@ def wait_for_closings(limit_s: float = CLOSING_LIMIT_S) -> None:
 
 def say_last(label: str, parts: list[str]) -> None:
     """The last line of a run that did not go smoothly."""
-    log().warning("mlops_sdk: run %s ended with %s; run.health() says more", label, ", ".join(parts))
+    warn("mlops_sdk: run %s ended with %s; run.health() says more", label, ", ".join(parts))

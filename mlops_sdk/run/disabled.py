@@ -99,7 +99,7 @@ class DisabledRun(Run):
         """Do nothing."""
         self._is_over = True
 
-    def _finish(self, ending: Any) -> None:
+    def _finish(self, ending: Any, *, deadline: float | None = None) -> None:
         self._is_over = True
 
     def __reduce__(self) -> tuple[Any, ...]:

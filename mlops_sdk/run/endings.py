@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -154,12 +155,13 @@ def _at_exit() -> None:
     if _State.pid != os.getpid():
         return
     ending = _State.ending or Ending()
-    for run in reversed(active.all_open()):
-        run._finish(ending)
     from mlops_sdk.run import background
     from mlops_sdk.stores.opening import close_places
 
-    background.wait_for_closings()
+    deadline = time.monotonic() + background.CLOSING_LIMIT_S
+    for run in reversed(active.all_open()):
+        run._finish(ending, deadline=deadline)
+    background.wait_for_closings(max(0.0, deadline - time.monotonic()))
     background.bounded(close_places, _CLOSE_LIMIT_S)
     if isinstance(ending.error, KeyboardInterrupt):
         _restore_interrupted_exit()

@@ -15,12 +15,15 @@ from mlops_sdk.errors import StoreUnavailableError
 from mlops_sdk.journal import filesystem
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.run import background
 from mlops_sdk.stores.location import make_directories, spool_of
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
     from mlops_sdk.config import Settings
     from mlops_sdk.stores.opening import Place
+
+_LEAVE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Recorder:
         arrived = courier().deliver(self.route, timeout_s, self._tidy)
         courier().forget(self.route)
         if not arrived:
-            self.journal.leave()
+            background.bounded(self.journal.leave, _LEAVE_S)  # it syncs, on a disk that may hang
         return arrived
 
     def _tidy(self) -> None:

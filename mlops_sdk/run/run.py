@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlops_sdk.entities import ENDED, Part, RunHead, RunParts
-from mlops_sdk.errors import InvalidValueError, MlopsError, NotDurableError
+from mlops_sdk.errors import InvalidValueError, MlopsError, NotDurableError, StoreUnavailableError
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.query.search import head_of
 from mlops_sdk.query.view import RunView
@@ -79,7 +80,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
 
     def _record_trouble(self, cause: str, count: int, message: str) -> None:
         """Into the store too, where there is room; the count stands in `health` in any case."""
-        with contextlib.suppress(MlopsError, ValueError):
+        with contextlib.suppress(MlopsError, ValueError, OSError):
             self._recorder.journal.event(Kind.WARNING, {"cause": cause, "count": count, "message": message[:2000]})
 
     def _become_attached(self) -> None:
@@ -162,18 +163,24 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
         NotDurableError
             If time ran out, or records had to be dropped; carries `.waiting`.
         """
-        journal = self._recorder.journal
-        target, dropped = journal.last, journal.dropped
-        self._recorder.deliver(timeout_s)
-        route = self._recorder.route
-        if route.sinks and route.acknowledged < target:
-            error = self._recorder.delivery_error
-            waiting = target - route.acknowledged
-            raise error or NotDurableError(
-                f"{waiting} records are in the journal only after {timeout_s} s", waiting=waiting
-            )
+        try:
+            dropped = self._flush(timeout_s)
+        except OSError as error:
+            raise StoreUnavailableError(f"{error}: not all of it is in the store yet, try again") from error
         if dropped and count_dropped:
             raise NotDurableError(f"{dropped} records were dropped for want of space", waiting=0)
+
+    def _flush(self, timeout_s: float) -> int:
+        """Deliver; returns how many records had been dropped before."""
+        journal, route = self._recorder.journal, self._recorder.route
+        target, dropped = journal.last, journal.dropped
+        self._recorder.deliver(timeout_s)
+        if route.sinks and route.acknowledged < target:
+            waiting = target - route.acknowledged
+            raise self._recorder.delivery_error or NotDurableError(
+                f"{waiting} records are in the journal only after {timeout_s} s", waiting=waiting
+            )
+        return dropped
 
     def finish(self, status: str | None = None) -> None:
         """End the run.
@@ -197,22 +204,26 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
             raise InvalidValueError(f"status is {status!r}; use one of {', '.join(sorted(ENDED))}")
         self._finish(Ending(status or "FINISHED"))
 
-    def _finish(self, ending: Ending) -> None:
+    def _finish(self, ending: Ending, *, deadline: float | None = None) -> None:
+        """End the run by `deadline`, on the monotonic clock; by default within the bound of the settings."""
         with self._end_lock:
             if self._is_over or self._recorder.journal.is_abandoned:
                 self._is_over = True
                 active.leave(self)
                 return
             try:
+                if deadline is None:
+                    deadline = time.monotonic() + self._recorder.settings.finish_timeout_s
                 self._artifacts.keep_promised()
-                self._artifacts.retry()
+                if self._artifacts.has_pending:
+                    background.bounded(self._artifacts.retry, _left_s(deadline))
                 self._record_surroundings(ending)
             except Exception as error:
                 self._troubles.count(type(error).__name__, f"at the end: {error}")
             self._record_end(ending)
             self._is_over = True
             active.leave(self)
-            self._close()
+            self._close(deadline or 0.0)
 
     def _record_surroundings(self, ending: Ending) -> None:
         found: JsonDict = {} if self._background is None else self._background.stop()
@@ -233,22 +244,26 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
                 "status", lambda: self._emit(Kind.STATUS, {"status": ending.status, "end_reason": ending.reason})
             )
 
-    def _close(self) -> None:
+    def _close(self, deadline: float) -> None:
         """Deliver and tidy up now, or, while the capture still goes on, in the background."""
         captured = self._background
         if captured is None or captured.wait(0):
-            self._close_journal()
+            self._close_journal(_left_s(deadline))
             return
-        self._recorder.deliver(self._recorder.settings.finish_timeout_s)
+        self._recorder.deliver(_left_s(deadline))
 
         def close() -> None:
             captured.wait(background.CLOSING_LIMIT_S)
-            self._close_journal()
+            self._close_journal(self._recorder.settings.finish_timeout_s)
 
         self._closing = background.close_later(close)
 
-    def _close_journal(self) -> None:
-        arrived = self._recorder.close(self._recorder.settings.finish_timeout_s)
+    def _close_journal(self, timeout_s: float) -> None:
+        try:
+            arrived = self._recorder.close(timeout_s)
+        except Exception as error:  # a disk that refuses everything must not end the program
+            arrived = False
+            self._troubles.count(type(error).__name__, f"at the end: {error}")
         dropped = self._recorder.journal.dropped
         if not arrived or dropped or self._troubles.total:
             parts = [f"{count} x {cause}" for cause, count in self._troubles.counts.items()]
@@ -289,3 +304,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
     def __repr__(self) -> str:
         state = (self._ending.status if self._ending else "FINISHED") if self._is_over else "RUNNING"
         return f"<Run {self.name_hint!r} {self._run_id} {state}>"
+
+
+def _left_s(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())

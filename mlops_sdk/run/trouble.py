@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable
 
-from mlops_sdk._logging import log
+from mlops_sdk._logging import warn
 from mlops_sdk.errors import MlopsError
 from mlops_sdk.values.describing import text_of
 
@@ -55,7 +54,7 @@ class Troubles:
             count = self.counts[cause]
             self.messages.setdefault(cause, message)
         if count == 1:
-            _say(self.label, message)
+            warn("mlops_sdk: run %s: %s (said once; run.health() counts)", self.label, message)
         if count & (count - 1) == 0 and self._record is not None:
             self._record(cause, count, self.messages[cause])
 
@@ -68,15 +67,3 @@ class Troubles:
 def words_of(error: BaseException) -> str:
     """An error in words; the errors of users' objects may not even have a text."""
     return text_of(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {text_of(error)}"
-
-
-def _say(label: str, message: str) -> None:
-    # a handler of the program's own may raise
-    with contextlib.suppress(Exception):
-        log().warning("mlops_sdk: run %s: %s (said once; run.health() counts)", escape(label), escape(message))
-
-
-def escape(text: str) -> str:
-    """Text for a log line: control characters made visible, at most 1,000 characters."""
-    shown = text if len(text) <= 1000 else text[:1000] + "..."
-    return "".join(ch if ch.isprintable() or ch == " " else ch.encode("unicode_escape").decode("ascii") for ch in shown)

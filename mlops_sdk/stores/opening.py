@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
-from mlops_sdk import config
+from mlops_sdk import _forking, config
 from mlops_sdk.errors import InvalidValueError, MissingDependencyError
 from mlops_sdk.journal import filesystem
 from mlops_sdk.stores import location as locations
@@ -204,5 +204,4 @@ def forget_places() -> None:
 _abandoned: list[dict[str, Place]] = []
 """Kept referenced: closing a connection in a child would drop the parent's locks."""
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_places)
+_forking.watch(_forking.STORES, after_in_child=forget_places)

@@ -25,6 +25,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlops_sdk import _forking
 from mlops_sdk.errors import StoreUnavailableError
 from mlops_sdk.stores.sqlite import directory as directories
 from mlops_sdk.stores.sqlite.connection import open_reader, open_writer, version_of, wal_bytes
@@ -340,27 +341,28 @@ def _store_id(connection: sqlite3.Connection) -> str:
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _abandoned: list[sqlite3.Connection] = []
 _unusable: set[Path] = set()
-_forking: dict[int, list[tuple[Database, bool]]] = {}
+_held: dict[int, list[tuple[Database, bool]]] = {}
 """By thread, for several may be forking: the databases, and whether they are closed and held."""
 
 
 def _before_fork() -> None:
-    _forking[threading.get_ident()] = [(database, database.before_fork()) for database in list(_databases)]
+    _held[threading.get_ident()] = [(database, database.before_fork()) for database in list(_databases)]
 
 
 def _after_fork_in_parent() -> None:
-    for database, is_held in _forking.pop(threading.get_ident(), ()):
+    for database, is_held in _held.pop(threading.get_ident(), ()):
         if is_held:
             database.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
-    for database, is_held in _forking.pop(threading.get_ident(), ()):
+    for database, is_held in _held.pop(threading.get_ident(), ()):
         if not is_held:
             _unusable.add(database.path)
         database.after_fork_in_child()
-    _forking.clear()
+    _held.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+_forking.watch(
+    _forking.STORES, before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)

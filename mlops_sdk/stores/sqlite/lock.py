@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlops_sdk import _forking
 from mlops_sdk.errors import StoreUnavailableError
 from mlops_sdk.stores.sqlite.directory import claim
 
@@ -130,5 +131,4 @@ def _close_in_child() -> None:
     _open_descriptors.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_in_child)
+_forking.watch(_forking.STORES, after_in_child=_close_in_child)
