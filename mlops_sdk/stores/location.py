@@ -47,7 +47,7 @@ def discover(start: Path | None = None) -> Location:
     """
     here = _working_directory() if start is None else start
     for directory in (here, *here.parents):
-        if (directory / DIRECTORY).is_dir():
+        if os.path.isdir(directory / DIRECTORY):  # a Path would raise where it may not look
             return Location(directory / DIRECTORY, f"found {DIRECTORY} in {directory}")
     root = _git_root(here)
     if root is not None and _may_be_made_in(root):
@@ -85,7 +85,7 @@ def _may_be_made_in(directory: Path) -> bool:
 def _git_root(here: Path) -> Path | None:
     for directory in (here, *here.parents):
         marker = directory / ".git"
-        if not marker.exists():
+        if not os.path.exists(marker):
             continue
         root = _main_worktree(marker) if marker.is_file() else directory
         return root if root is not None and _is_mine(root) else None

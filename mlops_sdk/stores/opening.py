@@ -59,7 +59,7 @@ class Place:
         """Directories that journals of the store are in: its own, and the one in `MLOPS_SPOOL`."""
         spool = config.resolve().spool
         named = [self.journals, locations.spool_of(spool, self.uri) if spool else None]
-        return [root for root in named if root is not None and root.is_dir()]
+        return [root for root in named if root is not None and os.path.isdir(root)]
 
     def close(self) -> None:
         """Close the store, if it was opened; it is opened again when it is used again."""
@@ -71,7 +71,7 @@ class Place:
     @property
     def is_merged_by_readers(self) -> bool:
         """Whether writers only journal, because the store is on a network file system."""
-        return self.journals is not None and self.journals.is_dir() and filesystem.inspect(self.journals).is_network
+        return self.journals is not None and os.path.isdir(self.journals) and filesystem.inspect(self.journals).is_network
 
 
 _open: dict[str, Place] = {}
@@ -109,10 +109,11 @@ def _scheme(text: str) -> str:
 
 def _directory(path: Path) -> Location:
     path = Path(os.path.abspath(path))
-    if path.suffix in (".db", ".sqlite") and not path.is_dir():
+    # os.path, for a Path raises where a directory may not be looked into: that is for the store to say, in its words
+    if path.suffix in (".db", ".sqlite") and not os.path.isdir(path):
         path = path.parent
-    is_store = path.name == locations.DIRECTORY or (path / locations.JOURNALS).is_dir() or (path / "store.db").exists()
-    if not is_store and (path / locations.DIRECTORY).is_dir():
+    is_store = os.path.isdir(path / locations.JOURNALS) or os.path.exists(path / "store.db")
+    if path.name != locations.DIRECTORY and not is_store and os.path.isdir(path / locations.DIRECTORY):
         path = path / locations.DIRECTORY
     return Location(path, "named by the tracking URI", is_explicit=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import mlops_sdk
 from mlops_sdk.blobs.media import DEFAULT_MEDIA_TYPE, guess_media_type
 
 
@@ -70,7 +71,7 @@ def test_the_types_of_the_machine_do_not_count(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(mlops_sdk.__file__).parents[1],
     )
     assert done.stdout.split() == [
         "application/x-mine",

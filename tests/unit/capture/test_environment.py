@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mlops_sdk
 from mlops_sdk.capture.environment import capture_environment
 from mlops_sdk.capture.seeds import capture_seeds
 
@@ -132,5 +133,5 @@ def test_no_library_is_imported_for_it() -> None:
         "assert 'numpy_sha256' not in seeds and 'random_sha256' in seeds, seeds\n"
         "assert not {'numpy', 'torch', 'psutil'} & set(sys.modules)\n"
     )
-    root = Path(__file__).parents[3]
+    root = Path(mlops_sdk.__file__).parents[1]
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,9 @@ from mlops_sdk.entities import PARTS, OrderBy, Part, RunQuery
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.stores.memory import MemoryStore
-from mlops_sdk.stores.sqlite import schema
 from mlops_sdk.stores.sqlite.find import find_runs
 from mlops_sdk.stores.sqlite.store import SQLiteStore
 from mlops_sdk.testing import Clock, WriterScript
-
-DOCS = Path(__file__).parents[3] / "docs" / "storage-schema.md"
 
 
 @pytest.fixture
@@ -236,37 +231,3 @@ def test_views_read_well(store: SQLiteStore) -> None:
     (artifact,) = connection.execute("SELECT * FROM v_artifacts")
     assert artifact["file"] == f"blobs/sha256/ab/{'ab' * 32}"
     connection.close()
-
-
-def test_the_documentation_names_every_table_column_index_and_view(store: SQLiteStore) -> None:
-    store.open()
-    text = DOCS.read_text(encoding="utf-8")
-    missing = []
-    with store.database.reading() as connection:
-        objects = connection.execute("SELECT name FROM sqlite_schema WHERE name NOT LIKE '%sqlite_%'").fetchall()
-        for (name,) in objects:
-            if f"`{name}`" not in text:
-                missing.append(name)
-            missing += [
-                f"{name}.{column[1]}"
-                for column in connection.execute(f"SELECT * FROM pragma_table_info('{name}')")
-                if name in schema.TABLES and f"`{column[1]}`" not in section(text, name)
-            ]
-    assert missing == []
-    assert {name for (name,) in objects} >= schema.TABLES
-
-
-def section(text: str, table: str) -> str:
-    """What the documentation says under the heading of a table."""
-    _, _, rest = text.partition(f"### `{table}`")
-    return rest.partition("\n### ")[0]
-
-
-def test_the_program_in_the_documentation_reads_a_chunk(tmp_path: Path) -> None:
-    store = SQLiteStore(tmp_path / ".mlops")
-    WriterScript("run-1").run().points("loss", [0.5] * 3000).send(store)
-    store.settle("run-1")
-    store.close()
-    program = DOCS.read_text(encoding="utf-8").rpartition("```python\n")[2].partition("```")[0]
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.startswith("[0.5 0.5 0.5"), done.stderr

@@ -26,6 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import mlops_sdk
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.values.nested import MAX_DEPTH, MAX_KEY_BYTES
 from mlops_sdk.values.params import MAX_PARAMS, check_key, decode_param, encode_param, flatten_params
@@ -440,6 +441,6 @@ def test_a_config_class_without_its_library_loaded_is_a_plain_object() -> None:
         "DictConfig = type('DictConfig', (), {}); print(flatten_params({'a': DictConfig()})[0]);"
         "print([name for name in ('omegaconf', 'numpy', 'argparse') if name in sys.modules])"
     )
-    root = pathlib.Path(__file__).parents[3]
+    root = pathlib.Path(mlops_sdk.__file__).parents[1]
     printed = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
     assert printed.splitlines() == ["{'a': '<__main__.DictConfig object>'}", "[]"]

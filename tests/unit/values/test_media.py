@@ -27,6 +27,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 
+import mlops_sdk
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.values.media import classify, extension_of, render_figure, render_image, render_json
 
@@ -184,7 +185,7 @@ def test_figures_are_the_same_in_every_process_and_pyplot_stays_out() -> None:
         "print('matplotlib.pyplot' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf-8"}
-    root = pathlib.Path(__file__).parents[3]
+    root = pathlib.Path(mlops_sdk.__file__).parents[1]
     printed = subprocess.run(
         [sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=True
     ).stdout.split()

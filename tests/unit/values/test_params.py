@@ -26,6 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+import mlops_sdk
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.values.nested import MAX_DEPTH, MAX_KEY_BYTES
 from mlops_sdk.values.params import EncodedParam, check_key, decode_param, encode_param, same_param
@@ -263,7 +264,7 @@ def test_the_order_of_a_set_does_not_depend_on_the_process() -> None:
     texts = {
         subprocess.run(
             [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(pathlib.Path(__file__).parents[3])},
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(pathlib.Path(mlops_sdk.__file__).parents[1])},
             capture_output=True,
             text=True,
             check=True,
@@ -282,7 +283,7 @@ def test_converting_loads_no_third_party_module() -> None:
         "print(sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)"
         " - {'mlops_sdk', '__main__'}))"
     )
-    root = pathlib.Path(__file__).parents[3]
+    root = pathlib.Path(mlops_sdk.__file__).parents[1]
     result = subprocess.run(
         [sys.executable, "-S", "-c", code],  # -S: what site-packages start by themselves is not ours
         env={**os.environ, "PYTHONPATH": str(root)},
