@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 READER_LIMIT_S = 0.25
 """How long a reader recovers at most before it answers."""
 
+_told: set[reader.Damage] = set()
+"""Damage that this process has warned about."""
+
 
 @dataclass(slots=True)
 class Report:
@@ -83,7 +86,9 @@ def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
         report.adopted.append(header.run_id)
         store.settle(header.run_id)
     for damage in recovered.damage:
-        warn("mlops_sdk: %s: %s; `mlops doctor` says more", damage.path, damage.what)
+        if damage not in _told:  # a journal that may not be removed yet is swept again and again
+            warn("mlops_sdk: %s: %s; `mlops doctor` says more", damage.path, damage.what)
+            _told.add(damage)
     report.damage.extend(recovered.damage)
     if orphan.may_remove:
         orphan.remove()

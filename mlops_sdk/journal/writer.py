@@ -143,6 +143,7 @@ class Journal:
         self._indexes = itertools.count(1)
         self._lock = threading.RLock()
         self._spare: Segment | None = None
+        self._sync_lock = threading.RLock()
         self._synced: dict[Path, int] = {}
         self._distrusted: list[Segment] = []  # a sync of theirs failed
         self._announced_dropped = 0
@@ -485,21 +486,24 @@ class Journal:
         """
         if self.is_abandoned:
             return
-        with self._lock:
-            segments = list(self._segments)
-        for segment in segments:
-            end = segment.published()
-            if self._synced.get(segment.path) == end:
-                continue
-            if segment not in self._distrusted:
-                try:
-                    segment.sync()
-                except OSError as error:
-                    self.sync_error = error
-                    self._distrusted.append(segment)
-            if segment in self._distrusted:
-                end = self._rescue(segment)
-            self._synced[segment.path] = end
+        with self._sync_lock:  # two threads must not rescue the same segment
+            for segment in list(self._segments):
+                if segment in self._segments:  # else a signal handler has rescued it meanwhile
+                    self._sync_one(segment)
+
+    def _sync_one(self, segment: Segment) -> None:
+        end = segment.published()
+        if self._synced.get(segment.path) == end:
+            return
+        if segment not in self._distrusted:
+            try:
+                segment.sync()
+            except OSError as error:
+                self.sync_error = error
+                self._distrusted.append(segment)
+        if segment in self._distrusted:
+            end = self._rescue(segment)
+        self._synced[segment.path] = end
 
     def _rescue(self, segment: Segment) -> int:
         """Have a new file in the place of one that could not be synced; returns where its records end."""
@@ -582,7 +586,7 @@ class Journal:
 
     def abandon(self) -> None:
         """In a forked child: drop the parent's files without a trace."""
-        self._lock = threading.RLock()
+        self._lock, self._sync_lock = threading.RLock(), threading.RLock()
         self.is_abandoned = True
         self._write = _refuse
         spare, self._spare = self._spare, None

@@ -71,7 +71,9 @@ class Place:
     @property
     def is_merged_by_readers(self) -> bool:
         """Whether writers only journal, because the store is on a network file system."""
-        return self.journals is not None and os.path.isdir(self.journals) and filesystem.inspect(self.journals).is_network
+        return (
+            self.journals is not None and os.path.isdir(self.journals) and filesystem.inspect(self.journals).is_network
+        )
 
 
 _open: dict[str, Place] = {}

@@ -297,3 +297,18 @@ def test_whatever_a_directory_looks_like_a_sweep_ends(tmp_path: Path, change: Ch
     report = sweep(store.store, tmp_path)
     assert store.steps[other.writer_id] == list(range(5))
     assert report.is_complete
+
+
+def test_damage_that_stays_is_warned_about_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A journal of another host is not ours to remove: every sweep meets it again."""
+    journal = left_in(tmp_path, 20)
+    spoil(first_segment(journal), HEADER_BYTES + 12 * 32, b"\xff")
+    age(journal.directory, 10_000)
+    monkeypatch.setattr(liveness, "boot_id", lambda: "another")
+    monkeypatch.setattr(liveness, "_host", lambda: "elsewhere")
+    store = FailingStore()
+    for _ in range(3):
+        assert len(sweep(store.store, tmp_path).damage) == 1
+    assert sum("damaged record" in record.getMessage() for record in caplog.records) == 1

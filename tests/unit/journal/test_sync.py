@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from mlops_sdk.journal import segment as segment_module
 from mlops_sdk.journal import writer as writer_module
 from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES
-from mlops_sdk.journal.segment import Segment
+from mlops_sdk.journal.segment import AppendedSegment, Segment
 from mlops_sdk.journal.writer import Journal, JournalOptions
 from tests.unit.journal.reading import said_by, said_on_disk
 
@@ -231,3 +232,33 @@ def test_without_fdatasync_fsync_does(tmp_path: Path, monkeypatch: pytest.Monkey
     journal.sync()
     assert inode(journal._segment) in disk.synced
     journal.leave()
+
+
+def test_two_threads_that_sync_rescue_once(journal: Journal, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush, and the courier's round."""
+    log(journal, 0, 200)
+    disk.refusals = 2
+    copy_of, copies = AppendedSegment.copy_of, []
+
+    def slowly(segment: Segment, end: int) -> AppendedSegment:
+        copies.append(segment)
+        threading.Event().wait(0.05)
+        return copy_of(segment, end)
+
+    monkeypatch.setattr(AppendedSegment, "copy_of", slowly)
+    errors: list[BaseException] = []
+
+    def sync() -> None:
+        try:
+            journal.sync()
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=sync) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert errors == []
+    assert len(copies) == len(set(map(id, copies))) == 2
+    assert said_by(journal) == said_on_disk(journal.directory) == expected(200)
