@@ -73,7 +73,8 @@ def parse(texts: Sequence[str]) -> list[Chosen]:
     FilterSyntaxError
         If one is neither a metric, a param, a tag nor an attribute.
     """
-    from mlops_sdk.query.search import ATTRIBUTES, parse_order
+    from mlops_sdk.query.filtering.names import ATTRIBUTES
+    from mlops_sdk.query.filtering.order import parse_order
 
     try:
         terms = parse_order(texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,14 @@ def _read_metrics(connection: sqlite3.Connection, asked: str, gathered: Gathered
         definitions[run][values[0]] = MetricDefinition(*values)
 
 
+def _read_last(connection: sqlite3.Connection, asked: str, gathered: Gathered) -> None:
+    last = _collect(gathered, "last", dict)
+    names = dict(connection.execute("SELECT id, name FROM metric_keys").fetchall())
+    sql = "SELECT run, metric, last FROM metrics WHERE run IN |"
+    for run, metric, value in _rows(connection, sql, asked):
+        last[run][names[metric]] = math.nan if value is None else value
+
+
 def _read_artifacts(connection: sqlite3.Connection, asked: str, gathered: Gathered) -> None:
     artifacts = _collect(gathered, "artifacts", list)
     sql = """SELECT run, metadata, path, sha256, size_bytes, media_type, version, step FROM artifacts
@@ -162,6 +171,7 @@ _READERS: dict[Part, Callable[[sqlite3.Connection, str, Gathered], None]] = {
     "params": _read_params,
     "tags": _read_tags,
     "metrics": _read_metrics,
+    "last": _read_last,
     "artifacts": _read_artifacts,
     "datasets": _read_datasets,
     "writers": _read_writers,

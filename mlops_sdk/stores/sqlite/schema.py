@@ -9,7 +9,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x6D6C6F70
 """``mlop``"""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """`PRAGMA user_version` after the newest migration."""
 
 META = """
@@ -368,6 +368,16 @@ _CREATE_TABLES = (
     PURGED,
 )
 CREATE = _CREATE_TABLES + INDEXES + VIEWS
+
+INDEXES_BY_KEY = (
+    "DROP INDEX params_by_number",
+    "CREATE INDEX params_by_number ON params (key, number)",
+    "CREATE INDEX tags_by_key ON tags (key)",
+    "CREATE INDEX definitions_by_key ON definitions (key, mode)",
+    "CREATE INDEX datasets_by_context ON datasets (context)",
+)
+"""Schema 2: which keys there are is known without looking at the runs."""
+
 TABLES = frozenset(statement.split()[2] for statement in _CREATE_TABLES)
 OF_RUN = (
     "rewinds",
