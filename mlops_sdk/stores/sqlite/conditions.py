@@ -127,22 +127,24 @@ class _Compiler:
     def __init__(self, bind: Bind) -> None:
         self.bind = bind
 
-    def sql(self, condition: Condition) -> str:
+    def sql(self, condition: Condition, *, is_negated: bool = False) -> str:
+        """The condition, or its contrary: negations are handed down, so that each level costs one parenthesis."""
         if isinstance(condition, Not):
-            return f"NOT {self._wrapped(condition.condition)}"
+            return self.sql(condition.condition, is_negated=not is_negated)
         if isinstance(condition, Every | Some):
             # the deepest first: SQLite's parser keeps what stands before an open parenthesis on a stack of 100
             joined = sorted(condition.conditions, key=_depth, reverse=True)
-            return (" AND " if isinstance(condition, Every) else " OR ").join(map(self._wrapped, joined))
+            word = " OR " if isinstance(condition, Some) != is_negated else " AND "
+            return word.join(f"({self.sql(each, is_negated=is_negated)})" for each in joined)
+        return f"NOT ({self._leaf(condition)})" if is_negated else self._leaf(condition)
+
+    def _leaf(self, condition: Compare | OneOf | Like | IsNull) -> str:
         field = condition.field
         if field.kind == "attribute":
             return self._of_attribute(condition, self._attribute(field))
         if field.kind == "datasets":
             return self._of_dataset(condition)
         return {"params": self._of_param, "tags": self._of_tag, "metrics": self._of_metric}[field.kind](condition)
-
-    def _wrapped(self, condition: Condition) -> str:
-        return f"({self.sql(condition)})"
 
     # -- tests of one value ----------------------------------------------------------------------------------------
 
