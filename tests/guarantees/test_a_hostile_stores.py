@@ -355,18 +355,37 @@ def _diverge(directory: Path, key: str) -> None:
     path.write_bytes(content)
 
 
-def test_a_clone_with_another_history_corrupts_nothing_that_is_stored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", ["clone last", "clone first", "clone twice"])
+def test_a_clone_with_another_history_corrupts_nothing_that_is_stored(tmp_path: Path, order: str) -> None:
+    """Both histories are found, each record once, whichever comes first and however often."""
     store, clone = tmp_path / "store", tmp_path / "clone"
     clone.mkdir()
     assert processes.run(_TWO_LIVES, store, clone).returncode == 0
     (copy,) = clone.iterdir()
     _diverge(copy, "second")
-    before = _count(store, "r")
-    assert before == {"common": [float(step) for step in range(50)], "first": [1.0] * 100}
-    os.rename(copy, store / "journals" / copy.name)
-    after = _count(store, "r")
-    assert after["common"] == before["common"]
-    assert after["first"] == before["first"], "points of one history under the name of another"
+    (original,) = (store / "journals").iterdir()
+    kept, again = tmp_path / "kept", tmp_path / "again"
+    shutil.copytree(copy, again / copy.name)
+    if order == "clone first":
+        os.rename(original, kept)
+        os.rename(copy, original)
+        assert _count(store, "r") == {"common": [float(step) for step in range(50)], "second": [99.0] * 300}
+        os.rename(kept, original)
+    else:
+        before = _count(store, "r")
+        assert before == {"common": [float(step) for step in range(50)], "first": [1.0] * 100}
+        os.rename(copy, original)
+    if order == "clone twice":
+        _count(store, "r")
+        os.rename(again / copy.name, original)
+    assert _count(store, "r") == {
+        "common": [float(step) for step in range(50)],
+        "first": [1.0] * 100,
+        "second": [99.0] * 300,
+    }
+    assert list((store / "journals").iterdir()) == []
+    view = mlops_sdk.get_run("r", tracking_uri=store)
+    assert (view.status, len(view.warnings)) == ("KILLED", 0)
 
 
 def test_reports_are_json(tmp_path: Path) -> None:
