@@ -137,12 +137,12 @@ def fields_of(condition: Condition) -> Iterator[Field]:
         yield condition.field
 
 
-def number(value: float) -> int | float:
+def comparable(value: float) -> int | float:
     """A number as stores compare it: an integer beyond 64 bits is the nearest float64, infinite where that ends.
 
     Examples
     --------
-    >>> number(2**63), number(10**400)
+    >>> comparable(2**63), comparable(10**400)
     (9.223372036854775808e+18, inf)
     """
     if not isinstance(value, int) or -(2**63) <= value < 2**63:

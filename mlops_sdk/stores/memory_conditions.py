@@ -20,8 +20,8 @@ from mlops_sdk.conditions import (
     OneOf,
     Some,
     Value,
+    comparable,
     is_like,
-    number,
 )
 from mlops_sdk.entities import MetricSummary, RunHead
 from mlops_sdk.errors import InvalidValueError, QueryTimeoutError
@@ -110,7 +110,7 @@ def _compares(field: Field, value: Value, operator: str, given: Value) -> bool:
         return False
     if isinstance(value, str):
         return _OPERATORS[operator](value, given)
-    return _OPERATORS[operator](number(value), number(given))  # type: ignore[arg-type]
+    return _OPERATORS[operator](comparable(value), comparable(given))  # type: ignore[arg-type]
 
 
 def values_of(runs: Runs, run: MemoryRun, field: Field) -> list[Value]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mlops_sdk.conditions import Field, FieldKind, Value, number
+from mlops_sdk.conditions import Field, FieldKind, Value, comparable
 from mlops_sdk.errors import FilterSyntaxError
 from mlops_sdk.query.filtering.names import (
     ATTRIBUTES,
@@ -210,7 +210,7 @@ class _Reader:
         value: int | float = int(text) if text.lstrip("+-").isdigit() else float(text)
         if isinstance(value, float) and value in (float("inf"), float("-inf")):
             raise self._error("no float64 is that large: write Infinity if you mean it")
-        return Lexeme("value", text, self.at, end, value=number(value))
+        return Lexeme("value", text, self.at, end, value=comparable(value))
 
     # -- words -----------------------------------------------------------------------------------------------------
 

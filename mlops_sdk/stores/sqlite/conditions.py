@@ -28,7 +28,7 @@ from mlops_sdk.conditions import (
     OneOf,
     Some,
     Value,
-    number,
+    comparable,
 )
 from mlops_sdk.entities import RunHead
 from mlops_sdk.errors import InvalidValueError
@@ -109,12 +109,10 @@ def _indexed(condition: Condition, bind: Bind) -> str | None:
         return None
     field, operator = condition.field, condition.operator
     if field.kind == "metrics" and field.part in INDEXED:
-        where = (
-            f"metric = {_METRIC.format(bind(field.key))} AND {field.part} {operator} {bind(number(condition.value))}"  # type: ignore[arg-type]
-        )
+        where = f"metric = {_METRIC.format(bind(field.key))} AND {field.part} {operator} {bind(comparable(condition.value))}"  # type: ignore[arg-type]
         return f"r.id IN (SELECT run FROM metrics WHERE {where})"
     if field.kind == "params":
-        where = f"key = {bind(field.key)} AND number {operator} {bind(number(condition.value))}"  # type: ignore[arg-type]
+        where = f"key = {bind(field.key)} AND number {operator} {bind(comparable(condition.value))}"  # type: ignore[arg-type]
         return f"r.id IN (SELECT run FROM params WHERE {where})"
     return None
 
@@ -160,7 +158,7 @@ class _Compiler:
         return f"{column} {condition.operator} {self._bound(condition.value)}"
 
     def _bound(self, value: Value) -> str:
-        return self.bind(value if isinstance(value, str) else number(value))
+        return self.bind(value if isinstance(value, str) else comparable(value))
 
     def _like(self, condition: Like, column: str) -> str:
         text = f"{_CASEFOLD}({column})" if condition.ignores_case else column

@@ -12,10 +12,10 @@ import sqlite3
 import time
 
 from mlops_sdk.stores.sqlite.connection import checkpoint_fully
-from mlops_sdk.stores.sqlite.schema import CREATE, INDEXES_BY_KEY, SCHEMA_VERSION
+from mlops_sdk.stores.sqlite.schema import CREATE, SCHEMA_VERSION, UPGRADE_2, UPGRADE_3
 
 MIGRATION_SET = "mlops_sdk"
-APPLIED = ("m001_create", "m002_index_keys")
+APPLIED = ("m001_create", "m002_histories", "m003_index_keys")
 """Names of the migrations that the newest schema stands for; `migrations` has one function for each."""
 
 # As sqlite-utils makes it.
@@ -44,11 +44,18 @@ def create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version=1")
 
 
-def index_keys(connection: sqlite3.Connection) -> None:
+def upgrade_to_2(connection: sqlite3.Connection) -> None:
     """From schema 1 to 2; the caller has a transaction."""
-    for statement in INDEXES_BY_KEY:
+    for statement in UPGRADE_2:
         connection.execute(statement)
     connection.execute("PRAGMA user_version=2")
+
+
+def upgrade_to_3(connection: sqlite3.Connection) -> None:
+    """From schema 2 to 3; the caller has a transaction."""
+    for statement in UPGRADE_3:
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version=3")
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -64,7 +71,8 @@ def create(connection: sqlite3.Connection) -> None:
         connection.execute(_RECORDS)
         connection.execute(_RECORDS_INDEX)
         create_tables(connection)
-        index_keys(connection)
+        upgrade_to_2(connection)
+        upgrade_to_3(connection)
         now = time.strftime("%Y-%m-%d %H:%M:%S+00:00", time.gmtime())
         rows = [(MIGRATION_SET, name, now) for name in APPLIED]
         connection.executemany(

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_sdk.entities import MetricSummary, OrderBy, RunHead, RunQuery
-from mlops_sdk.errors import InvalidValueError, QueryTimeoutError
+from mlops_sdk.errors import InvalidValueError, QueryTimeoutError, StoreCorruptError
 from mlops_sdk.stores.sqlite.conditions import ATTRIBUTES, INDEXED, as_sql, best_value
 from mlops_sdk.stores.sqlite.faults import primary_code
 
 _HEAD = """r.run_id, r.name, e.name, r.status, r.start_ns, r.end_ns, r.heard_ns, r.description, r.parent, r.user, r.host,
 r.entry_point, r.end_reason, r.is_provisional, r.deleted_ns IS NOT NULL, r.git_commit, r.git_branch, r.git_dirty"""
+_TIMES = (int, type(None))
 _SUMMARIES = frozenset(MetricSummary.__slots__) - {"key"} | {"best"}
 _OPCODES = 20_000
 """The clock is looked at every so many steps of SQLite's machine: a fraction of a millisecond."""
@@ -81,6 +82,8 @@ def _with_plain_best(connection: sqlite3.Connection, query: RunQuery) -> RunQuer
 def _head(row: tuple[Any, ...]) -> RunHead:
     *values, is_provisional, is_deleted, commit, branch, is_dirty = row
     values += [bool(is_provisional), bool(is_deleted), commit, branch, None if is_dirty is None else bool(is_dirty)]
+    if not all(type(time_ns) in _TIMES for time_ns in values[4:7]):  # a column's type binds nobody in SQLite
+        raise StoreCorruptError(f"times of run {values[0]} are no numbers: restore a backup", place="table runs")
     return RunHead(*values)
 
 

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from mlops_sdk.stores.sqlite.connection import checkpoint_fully
-from mlops_sdk.stores.sqlite.creation import MIGRATION_SET, create_tables, index_keys
+from mlops_sdk.stores.sqlite.creation import MIGRATION_SET, create_tables, upgrade_to_2, upgrade_to_3
 from mlops_sdk.stores.sqlite.schema import SCHEMA_VERSION
 
 migrations = Migrations(MIGRATION_SET)
@@ -27,9 +27,15 @@ def m001_create(db: Database) -> None:
 
 
 @migrations()
-def m002_index_keys(db: Database) -> None:
-    """Indexes on keys."""
-    index_keys(db.conn)
+def m002_histories(db: Database) -> None:
+    """What tells two histories under the same sequence numbers apart."""
+    upgrade_to_2(db.conn)
+
+
+@migrations()
+def m003_index_keys(db: Database) -> None:
+    """Which keys there are, without looking at the runs."""
+    upgrade_to_3(db.conn)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x6D6C6F70
 """``mlop``"""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """`PRAGMA user_version` after the newest migration."""
 
 META = """
@@ -277,6 +277,18 @@ CREATE TABLE purged (
 ) WITHOUT ROWID
 """
 
+CHECKPOINTS = """
+CREATE TABLE checkpoints (
+    id INTEGER PRIMARY KEY,
+    writer INTEGER NOT NULL REFERENCES writers (id),
+    sequence INTEGER NOT NULL,
+    chain INTEGER NOT NULL,
+    is_segment_end INTEGER NOT NULL,
+    records BLOB NOT NULL,
+    UNIQUE (writer, sequence)
+)
+"""
+
 INDEXES = (
     "CREATE INDEX runs_by_start ON runs (start_ns, run_id)",
     "CREATE INDEX runs_by_experiment ON runs (experiment, start_ns, run_id)",
@@ -368,17 +380,22 @@ _CREATE_TABLES = (
     PURGED,
 )
 CREATE = _CREATE_TABLES + INDEXES + VIEWS
-
-INDEXES_BY_KEY = (
+UPGRADE_2 = (
+    CHECKPOINTS,
+    "ALTER TABLE writer_keys ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0",
+    """INSERT INTO checkpoints (writer, sequence, chain, is_segment_end, records)
+    SELECT id, sequence, chain, 0, x'' FROM writers WHERE sequence > 0""",
+)
+"""From schema 1 to 2: what tells two histories under the same numbers apart."""
+UPGRADE_3 = (
     "DROP INDEX params_by_number",
     "CREATE INDEX params_by_number ON params (key, number)",
     "CREATE INDEX tags_by_key ON tags (key)",
     "CREATE INDEX definitions_by_key ON definitions (key, mode)",
     "CREATE INDEX datasets_by_context ON datasets (context)",
 )
-"""Schema 2: which keys there are is known without looking at the runs."""
-
-TABLES = frozenset(statement.split()[2] for statement in _CREATE_TABLES)
+"""From schema 2 to 3: which keys there are is known without looking at the runs."""
+TABLES = frozenset(statement.split()[2] for statement in (*_CREATE_TABLES, CHECKPOINTS))
 OF_RUN = (
     "rewinds",
     "params",

@@ -163,7 +163,7 @@ def test_an_unknown_experiment_is_not_found(mlops: Mlops, made: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["metrics.acc > 1"], ["--sort", "accuracy"], ["-c", "accuracy"], ["-n", "-1"], ["--bogus"]]
+    "arguments", [["metrics.acc >"], ["--sort", "accuracy"], ["-c", "accuracy"], ["-n", "-1"], ["--bogus"]]
 )
 def test_wrong_use_is_told_apart_from_not_found(mlops: Mlops, made: Path, arguments: list[str]) -> None:
     result = mlops("runs", *arguments, "--store", made)
