@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from mlops_sdk.entities import SILENT_AFTER_S, ArtifactRef, MetricSeries, Metric
 from mlops_sdk.errors import ArtifactNotFoundError, MetricNotFoundError
 from mlops_sdk.journal.editor import edit
 from mlops_sdk.journal.records import Kind
+from mlops_sdk.query.times import from_ns
 from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
@@ -92,20 +93,18 @@ class RunView:
     @property
     def start_time(self) -> datetime:
         """Start, in UTC."""
-        return _time(self._head().start_ns)
+        return from_ns(self._head().start_ns)
 
     @property
     def end_time(self) -> datetime | None:
         """End, in UTC; None while it runs."""
         end_ns = self._head().end_ns
-        return None if end_ns is None else _time(end_ns)
+        return None if end_ns is None else from_ns(end_ns)
 
     @property
     def duration_s(self) -> float | None:
         """Seconds from start to end, or to the newest record while it runs."""
-        head = self._head()
-        end_ns = head.heard_ns if head.end_ns is None else head.end_ns
-        return max(0, end_ns - head.start_ns) / 1e9
+        return self._head().duration_s
 
     @property
     def url(self) -> str | None:
@@ -324,7 +323,3 @@ class RunView:
 
     def __hash__(self) -> int:
         return hash(self.run_id)
-
-
-def _time(ns: int) -> datetime:
-    return datetime.fromtimestamp(ns / 1e9, UTC)
