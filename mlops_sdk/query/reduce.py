@@ -58,8 +58,8 @@ def _extremes(values: FloatArray, n_out: int) -> IntArray:
         import tsdownsample
     except ImportError:
         return _extremes_by_numpy(values, n_out)
-    reducer: Any = tsdownsample.MinMaxDownsampler()
-    return np.asarray(reducer.downsample(np.ascontiguousarray(values), n_out=n_out), np.int64)
+    make: Any = tsdownsample.MinMaxDownsampler
+    return np.asarray(make().downsample(np.ascontiguousarray(values), n_out=n_out), np.int64)
 
 
 def _extremes_by_numpy(values: FloatArray, n_out: int) -> IntArray:

@@ -100,7 +100,8 @@ def top_level(condition: Condition) -> Iterator[Condition]:
 
 def as_sql(condition: Condition, bind: Bind) -> str:
     """The condition as an expression over runs (alias ``r``) and experiments (``e``)."""
-    return " AND ".join(_indexed(each, bind) or _Compiler(bind).sql(each) for each in top_level(condition))
+    compiler = _Compiler(bind)
+    return " AND ".join(f"({_indexed(each, bind) or compiler.sql(each)})" for each in top_level(condition))
 
 
 def _indexed(condition: Condition, bind: Bind) -> str | None:
