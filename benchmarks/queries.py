@@ -43,7 +43,14 @@ def frames(n_runs: int = 10_000) -> list[Row]:
         _fill(path / "store", n_runs)
         taken = _least(lambda: mlops_sdk.search_runs(tracking_uri=path / "store").to_pandas(), 3)
         assert mlops_sdk.search_runs(tracking_uri=path / "store").to_pandas().shape == (n_runs, 39)
-        return [Row(f"{n_runs:,} runs to a pandas frame of 40 columns, index included", f"{taken:.2f} s", "<= 0.6 s", taken <= 0.6)]
+        return [
+            Row(
+                f"{n_runs:,} runs to a pandas frame of 40 columns, index included",
+                f"{taken:.2f} s",
+                "<= 0.6 s",
+                taken <= 0.6,
+            )
+        ]
 
 
 def history(n_runs: int = 100, n_points: int = 10_000) -> list[Row]:

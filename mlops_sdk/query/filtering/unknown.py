@@ -57,7 +57,9 @@ def _refuse_near(text: str, lexeme: Lexeme, field: Field, known: Sequence[str]) 
 def _with_summary(key: str, known: Sequence[str]) -> str | None:
     """A known metric with a summary that was misspelt: ``acc.maximum`` is no summary, and was read as a key."""
     head, _, last = key.rpartition(".")
-    summary = nearest(last, SUMMARIES) if head in known else None
+    if head not in known:
+        return None
+    summary = next((each for each in SUMMARIES if last.lower().startswith(each)), nearest(last, SUMMARIES))
     return f"{head}.{summary}" if summary else None
 
 
