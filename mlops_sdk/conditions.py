@@ -143,7 +143,7 @@ def comparable(value: float) -> int | float:
     Examples
     --------
     >>> comparable(2**63), comparable(10**400)
-    (9.223372036854775808e+18, inf)
+    (9.223372036854776e+18, inf)
     """
     if not isinstance(value, int) or -(2**63) <= value < 2**63:
         return value

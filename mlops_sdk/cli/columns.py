@@ -43,18 +43,19 @@ class Row:
         if term.kind == "tags":
             return self.parts.tags.get(term.key)
         if term.kind == "metrics":
-            return self._summary(term.key, term.summary)
+            return self._summary(term)
         return self.attribute(term.key)
 
     def attribute(self, name: str) -> Any:
         """Value of an attribute; times, durations and the status as a reader should see them."""
         return getattr(self.view if name in _DERIVED else self.head, name.replace(".", "_"))
 
-    def _summary(self, key: str, summary: str) -> Any:
+    def _summary(self, term: OrderBy) -> Any:
+        summary = term.summary
         if summary == "best":
-            definition = self.parts.definitions.get(key)
-            summary = (definition.mode if definition else None) or "best"
-        return getattr(self.parts.metrics.get(key), summary, None)
+            definition = self.parts.definitions.get(term.key)
+            summary = (definition.mode if definition else None) or term.mode or "best"
+        return getattr(self.parts.metrics.get(term.key), summary, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,3 +179,18 @@ def test_experiments_are_listed_with_their_runs(mlops: Mlops, made: Path) -> Non
     ]
     rows = from_json(mlops("experiments", "--json", "--store", made))
     assert [(row["name"], row["n_runs"]) for row in rows] == [("digits", 6), ("odd", 2)]
+
+
+def test_a_filter_chooses_as_it_does_in_python(mlops: Mlops, made: Path) -> None:
+    assert names(mlops("runs", "name LIKE 'fold%'", "--store", made).stdout) != []
+    fast = mlops("runs", "name = 'fast' or name = 'slow' and params.nothing = 1", "--store", made)
+    assert names(fast.stdout) == ["fast"]
+    refused = mlops("runs", "statsu = 'FINISHED'", "--store", made)
+    assert refused.exit_code == 2
+    assert "did you mean status?\n  statsu = 'FINISHED'\n  ^" in refused.stderr
+    assert mlops("runs", "name = 'nobody'", "--store", made).stdout == "no run fits\n"
+
+
+def test_nested_runs_are_listed_where_their_parent_does_not_fit(mlops: Mlops, made: Path) -> None:
+    found = names(mlops("runs", "name = 'fold-0'", "--store", made).stdout)
+    assert set(found) == {"fold-0"}
