@@ -98,23 +98,31 @@ def top_level(condition: Condition) -> Iterator[Condition]:
         yield condition
 
 
-def as_sql(condition: Condition, bind: Bind) -> str:
-    """The condition as an expression over runs (alias ``r``) and experiments (``e``)."""
-    compiler = _Compiler(bind)
-    return " AND ".join(f"({_indexed(each, bind) or compiler.sql(each)})" for each in top_level(condition))
+def as_sql(condition: Condition, bind: Bind, run: str = "r.id") -> str:
+    """The condition as an expression over runs (alias ``r``) and experiments (``e``).
+
+    Parameters
+    ----------
+    condition : Condition
+    bind : callable
+    run : str
+        Where the row id of the run stands: what can be judged by it alone needs no row of runs.
+    """
+    compiler = _Compiler(bind, run)
+    return " AND ".join(f"({_indexed(each, bind, run) or compiler.sql(each)})" for each in top_level(condition))
 
 
-def _indexed(condition: Condition, bind: Bind) -> str | None:
+def _indexed(condition: Condition, bind: Bind, run: str) -> str | None:
     """A condition whose truth an index tells; what is unknown or false is left out alike."""
     if not isinstance(condition, Compare) or not _is_plain_number(condition.value):
         return None
     field, operator = condition.field, condition.operator
     if field.kind == "metrics" and field.part in INDEXED:
         where = f"metric = {_METRIC.format(bind(field.key))} AND {field.part} {operator} {bind(comparable(condition.value))}"  # type: ignore[arg-type]
-        return f"r.id IN (SELECT run FROM metrics WHERE {where})"
+        return f"{run} IN (SELECT run FROM metrics WHERE {where})"
     if field.kind == "params":
         where = f"key = {bind(field.key)} AND number {operator} {bind(comparable(condition.value))}"  # type: ignore[arg-type]
-        return f"r.id IN (SELECT run FROM params WHERE {where})"
+        return f"{run} IN (SELECT run FROM params WHERE {where})"
     return None
 
 
@@ -123,8 +131,9 @@ def _is_plain_number(value: Value) -> bool:
 
 
 class _Compiler:
-    def __init__(self, bind: Bind) -> None:
+    def __init__(self, bind: Bind, run: str) -> None:
         self.bind = bind
+        self.run = run
 
     def sql(self, condition: Condition, *, is_negated: bool = False) -> str:
         """The condition, or its contrary: negations are handed down, so that each level costs one parenthesis."""
@@ -178,13 +187,15 @@ class _Compiler:
         return self._test(condition, column, _HOLDS.get(condition.field.key, "text"))
 
     def _of_tag(self, condition: Compare | OneOf | Like | IsNull) -> str:
-        rows = f"FROM tags t WHERE t.run = r.id AND t.key = {self.bind(condition.field.key)}"
+        rows = f"FROM tags t WHERE t.run = {self.run} AND t.key = {self.bind(condition.field.key)}"
         if isinstance(condition, IsNull):
             return f"NOT EXISTS (SELECT 1 {rows})"
         return f"(SELECT {self._test(condition, 't.value')} {rows})"
 
     def _of_param(self, condition: Compare | OneOf | Like | IsNull) -> str:
-        rows = f"FROM params p WHERE p.run = r.id AND p.key = {self.bind(condition.field.key)} AND p.kind <> 'none'"
+        rows = (
+            f"FROM params p WHERE p.run = {self.run} AND p.key = {self.bind(condition.field.key)} AND p.kind <> 'none'"
+        )
         if isinstance(condition, IsNull):
             return f"NOT EXISTS (SELECT 1 {rows})"
         return f"(SELECT {self._param_test(condition)} {rows})"
@@ -212,7 +223,7 @@ class _Compiler:
                 f"there is no summary {field.part!r}; there are {', '.join(SUMMARIES)}", key=field.key
             )
         key = self.bind(field.key)
-        rows = f"FROM metrics m WHERE m.run = r.id AND m.metric = {_METRIC.format(key)}"
+        rows = f"FROM metrics m WHERE m.run = {self.run} AND m.metric = {_METRIC.format(key)}"
         if field.part != "best":
             if isinstance(condition, IsNull):
                 return f"NOT EXISTS (SELECT 1 {rows})"
@@ -242,7 +253,7 @@ class _Compiler:
         if field.part not in DATASET_FIELDS:
             raise InvalidValueError(f"a dataset has {', '.join(DATASET_FIELDS)}, not {field.part!r}", key=field.key)
         column = _CONTENT if field.part == "content" else f"d.{field.part}"
-        rows = f"FROM datasets d WHERE d.run = r.id AND d.context = {self.bind(field.key)}"
+        rows = f"FROM datasets d WHERE d.run = {self.run} AND d.context = {self.bind(field.key)}"
         if isinstance(condition, IsNull):
             return f"NOT EXISTS (SELECT 1 {rows} AND {column} IS NOT NULL)"
         return f"(SELECT max({self._test(condition, column)}) {rows} AND {column} IS NOT NULL)"

@@ -92,6 +92,7 @@ class _Statement:
     """A SELECT over runs that is being put together; values are bound by number."""
 
     source: str = "runs r"
+    run: str = "r.id"
     joins: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
@@ -118,6 +119,7 @@ class _Statement:
     def drive_by_metric(self, key: str) -> str:
         """Begin with the rows of a metric instead of the runs; runs without it are left out. Returns its alias."""
         alias = self.aliases["metrics", key] = "m0"
+        self.run = f"{alias}.run"
         self.source = f"metrics {alias} CROSS JOIN runs r ON r.id = {alias}.run"
         self.conditions.append(self._is_metric(alias, key))
         return alias
@@ -185,7 +187,7 @@ def _add_conditions(statement: _Statement, query: RunQuery) -> None:
     if query.id_like is not None:
         _add_like(statement, query.id_like)
     if query.where is not None:
-        add(as_sql(query.where, bind))
+        add(as_sql(query.where, bind, statement.run))
 
 
 def _add_like(statement: _Statement, text: str) -> None:
