@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["metrics", "params", "tags"]
 KINDS: tuple[Kind, ...] = ("metrics", "params", "tags")
-_DERIVED = {"status", "start_time", "end_time", "duration_s"}
+_DERIVED = {"status", "start_time", "end_time", "duration_s", "root"}
+_TIMES = {"start_ns": "start_time", "end_ns": "end_time"}
 _ATTRIBUTES = ("experiment", "status", "start_time", "end_time", "duration_s", "parent", "user", "host")
 
 
@@ -44,7 +45,7 @@ class Row:
             return self.parts.tags.get(term.key)
         if term.kind == "metrics":
             return self._summary(term)
-        return self.attribute(term.key)
+        return self.attribute(_TIMES.get(term.key, term.key))
 
     def attribute(self, name: str) -> Any:
         """Value of an attribute; times, durations and the status as a reader should see them."""
@@ -89,7 +90,7 @@ def parse(texts: Sequence[str]) -> list[Chosen]:
 
 def _title(term: OrderBy) -> str:
     if term.kind == "attribute":
-        return term.key
+        return _TIMES.get(term.key, term.key)
     return f"{term.kind}.{term.key}" + (f".{term.summary}" if term.summary != "last" else "")
 
 

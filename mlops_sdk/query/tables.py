@@ -97,12 +97,12 @@ def tabulate(heads: Sequence[RunHead], parts: Mapping[str, RunParts], columns: S
 
     Raises
     ------
-    FilterSyntaxError
+    FilterSyntaxError, InvalidValueError
         If a title is neither an attribute nor a param, metric or tag.
     """
     found = [parts.get(head.run_id, _NOTHING) for head in heads]
     if columns is not None:
-        fields = dict(zip(columns, fields_in(columns), strict=False))
+        fields = {title: _field(title) for title in columns}
         named = {title: [_value(field, head, each) for head, each in zip(heads, found, strict=True)]
                  for title, field in fields.items()}  # fmt: skip
         is_metric = frozenset(title for title, field in fields.items() if field.kind == "metrics")
@@ -115,6 +115,13 @@ def tabulate(heads: Sequence[RunHead], parts: Mapping[str, RunParts], columns: S
 
 
 _NOTHING = RunParts()
+
+
+def _field(title: str) -> Field:
+    field, *more = fields_in([title])
+    if more or field.kind == "datasets" or field.key == "root":
+        raise InvalidValueError(f"{title!r} is no column: give one attribute, param, tag or metric summary", key=title)
+    return field
 
 
 def _gathered(kind: str, mappings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -134,8 +141,6 @@ def _value(field: Field, head: RunHead, parts: RunParts) -> Any:
     if field.kind == "attribute":
         read = _ATTRIBUTES.get(field.key)
         return read(head) if read else getattr(head, field.key, None)
-    if field.kind == "datasets":
-        raise InvalidValueError("a run has any number of datasets: they are no column", key=field.key)
     if field.kind == "metrics":
         return _summary(field, parts)
     return (parts.params if field.kind == "params" else parts.tags).get(field.key, _MISSING)

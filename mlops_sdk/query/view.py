@@ -122,6 +122,20 @@ class RunView:
         return self._head().parent
 
     @property
+    def root(self) -> str | None:
+        """Id of the run at the top of the nest, its own where it has no parent; None where runs are each other's parents."""
+        from mlops_sdk.entities import RunQuery
+
+        at, seen = self._head(), set[str]()
+        while at.parent is not None and at.run_id not in seen:
+            seen.add(at.run_id)
+            above = self._store.find(RunQuery(run_ids=(at.parent,), deleted=None))
+            if not above:
+                return at.parent
+            at = above[0]
+        return None if at.run_id in seen else at.run_id
+
+    @property
     def params(self) -> Mapping[str, ParamValue]:
         """Params by flat key, with the type they were logged with."""
         return self._part("params").params

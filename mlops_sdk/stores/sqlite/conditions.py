@@ -23,7 +23,6 @@ from mlops_sdk.conditions import (
     Field,
     IsNull,
     Like,
-    Mode,
     Not,
     OneOf,
     Some,
@@ -77,16 +76,23 @@ def _casefold(text: Any) -> Any:
     return text.casefold() if isinstance(text, str) else text
 
 
-def best_of(alias: str, key: str, mode: Mode | None) -> tuple[str, str, str]:
-    """A CASE over the direction of a metric, for ``{0}`` (greatest), ``{1}`` (least) and placeholders of key and mode."""
-    said = f"(SELECT d.mode FROM definitions d WHERE d.run = {alias}.run AND d.key = {key})"
-    return f"CASE coalesce({said}, {mode}) WHEN 'max' THEN ", " WHEN 'min' THEN ", " END"
-
-
 def best_value(alias: str, key: str, mode: str) -> str:
-    """The best value in a row of metrics; NULL where it is NaN, and where the direction is not known."""
-    head, middle, end = best_of(alias, key, mode)  # type: ignore[arg-type]
-    return f"{head}{alias}.max{middle}{alias}.min{end}"
+    """The best value in a row of metrics; NULL where it is NaN, and where the direction is not known.
+
+    Parameters
+    ----------
+    alias : str
+        Of the row.
+    key, mode : str
+        Placeholders of the metric's name, and of what is better where the run did not say it.
+    """
+    return _by_direction(alias, key, mode, f"{alias}.max", f"{alias}.min")
+
+
+def _by_direction(alias: str, key: str, mode: str, of_max: str, of_min: str) -> str:
+    """One expression or the other, NULL where the direction is not known."""
+    said = f"(SELECT d.mode FROM definitions d WHERE d.run = {alias}.run AND d.key = {key})"
+    return f"CASE coalesce({said}, {mode}) WHEN 'max' THEN {of_max} WHEN 'min' THEN {of_min} END"
 
 
 def top_level(condition: Condition) -> Iterator[Condition]:
@@ -228,11 +234,11 @@ class _Compiler:
             if isinstance(condition, IsNull):
                 return f"NOT EXISTS (SELECT 1 {rows})"
             return f"(SELECT {self._metric_test(condition, f'm.{field.part}')} {rows})"
-        head, middle, end = best_of("m", key, self.bind(field.mode))  # type: ignore[arg-type]
+        mode = self.bind(field.mode)
         if isinstance(condition, IsNull):
-            return f"coalesce((SELECT {head}0{middle}0{end} {rows}), 1)"
+            return f"coalesce((SELECT {_by_direction('m', key, mode, '0', '0')} {rows}), 1)"
         tests = [self._metric_test(condition, column) for column in ("m.max", "m.min")]
-        return f"(SELECT {head}{tests[0]}{middle}{tests[1]}{end} {rows})"
+        return f"(SELECT {_by_direction('m', key, mode, *tests)} {rows})"
 
     def _metric_test(self, condition: Compare | OneOf | Like, column: str) -> str:
         if isinstance(condition, Like):

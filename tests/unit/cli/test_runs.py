@@ -194,3 +194,10 @@ def test_a_filter_chooses_as_it_does_in_python(mlops: Mlops, made: Path) -> None
 def test_nested_runs_are_listed_where_their_parent_does_not_fit(mlops: Mlops, made: Path) -> None:
     found = names(mlops("runs", "name = 'fold-0'", "--store", made).stdout)
     assert set(found) == {"fold-0"}
+
+
+def test_times_and_the_root_are_columns_too(mlops: Mlops, made: Path) -> None:
+    rows = from_json(mlops("runs", "name = 'fast'", "-c", "start_time, root", "--json", "--store", made))
+    assert [list(row) for row in rows] == [["run_id", "start_time", "root"]]
+    assert rows[0]["root"] == rows[0]["run_id"]
+    assert rows[0]["start_time"][:2] == "20"
