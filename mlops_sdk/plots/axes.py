@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from mlops_sdk._types import FloatArray
+
 WIDTH, HEIGHT = 8.0, 4.5
 """Inches of a picture, its legend included."""
 DPI = 120
@@ -137,6 +139,14 @@ def set_scales(ax: Axes, xscale: str, yscale: str) -> None:
         ax.set_yscale(yscale)
 
 
+def whole_steps(ax: Axes) -> None:
+    """Steps are whole numbers; long ones are read in groups of three digits."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
 def refuse_nothing(keys: Sequence[str], known: Iterable[str], what: str = "metric") -> InvalidValueError:
     """The error where none of the runs has what is to be drawn; names what they have."""
     import difflib
@@ -148,3 +158,18 @@ def refuse_nothing(keys: Sequence[str], known: Iterable[str], what: str = "metri
     asked = " or ".join(map(repr, keys))
     wanted = f"none of these runs has {what} {asked}" if keys else f"name at least one {what} to plot"
     return InvalidValueError(f"{wanted}: {have}" + (", ..." if len(names) > len(shown) > 0 else ""))
+
+
+def refuse_invisible(keys: Sequence[str], values: Iterable[FloatArray]) -> None:
+    """Refuse to draw an empty picture.
+
+    Raises
+    ------
+    InvalidValueError
+        If no value is finite.
+    """
+    import numpy as np
+
+    if not any(np.isfinite(each).any() for each in values):
+        asked = " and ".join(map(repr, keys))
+        raise InvalidValueError(f"there is nothing to draw: every value of {asked} is NaN, infinite or beyond 1e300")

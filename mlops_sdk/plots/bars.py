@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.plots.axes import HEIGHT, WIDTH, dress, new_axes, plain, scale
 from mlops_sdk.plots.palette import GREY, PALETTE
+from mlops_sdk.plots.series import GREATEST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,6 +113,14 @@ def bars(
     if has_bars:
         ax.axvline(0.0, color="black", linewidth=0.8)
     return ax
+
+
+def _drawable(row: Bar) -> Bar:
+    """A row without the values that no picture can hold."""
+    value, low, high = (each if abs(each) <= GREATEST else math.nan for each in (row.value, row.low, row.high))
+    return replace(
+        row, value=value, low=low, high=high, points=tuple(each for each in row.points if abs(each) <= GREATEST)
+    )
 
 
 def _from_zero(numbers: Sequence[float]) -> bool:

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.errors import MetricNotFoundError
-from mlops_sdk.plots.axes import MAX_LEGEND, dress, legend_outside, new_axes, plain, refuse_nothing, scale, set_scales
+from mlops_sdk.plots.axes import (
+    MAX_LEGEND,
+    dress,
+    legend_outside,
+    new_axes,
+    plain,
+    refuse_invisible,
+    refuse_nothing,
+    scale,
+    set_scales,
+    whole_steps,
+)
 from mlops_sdk.plots.palette import DASHES, PALETTE, Look, look
 from mlops_sdk.plots.plotted import known_metrics, labels
 from mlops_sdk.plots.series import Points, read, smoothed, thinned, time_unit
@@ -63,7 +74,7 @@ def curves(
     Raises
     ------
     InvalidValueError
-        If no metric is named, no run has one of them, or an option is unknown.
+        If no metric is named, no run has one of them with a finite value, or an option is unknown.
 
     Notes
     -----
@@ -73,6 +84,7 @@ def curves(
     lines = _lines(runs, keys, x)
     if not lines:
         raise refuse_nothing(keys, known_metrics(runs))
+    refuse_invisible(keys, (line.points.y for line in lines))
     smoothed(lines[0].points.y[:0], smooth)  # refuses a weight that is none, before anything is drawn
     factor, unit = time_unit(max(_span(line.points.x) for line in lines)) if x == "time" else (1.0, "")
     xscale = scale(xscale, "xscale", _extremes(line.points.x for line in lines))
@@ -82,6 +94,8 @@ def curves(
         _draw(ax, line, factor, smooth, is_named=number < MAX_LEGEND, is_thin=len(lines) > MAX_LEGEND)
     dress(ax, x=f"time since the start [{unit}]" if unit else plain(x, 60), y=_y_label(keys, smooth))
     set_scales(ax, xscale, yscale)
+    if x == "step" and xscale == "linear":
+        whole_steps(ax)
     legend_outside(ax, n_more=max(0, len(lines) - MAX_LEGEND))
     return ax
 

@@ -137,7 +137,7 @@ def grouped(runs: Iterable[Plotted], by: str | Sequence[str]) -> dict[str, list[
         key = tuple(text_of(each) for each in values)
         groups.setdefault(key, []).append(run)
         order[key] = tuple((math.isnan(number(each)), number(each), text_of(each)) for each in values)
-    short = [name.partition(".")[2] or name for name in names]
+    short = [name.removeprefix("params.").removeprefix("tags.") for name in names]
     ordered = sorted(groups, key=lambda key: [_sortable(part) for part in order[key]])
     return {", ".join(f"{name}={part}" for name, part in zip(short, key, strict=True)): groups[key] for key in ordered}
 
