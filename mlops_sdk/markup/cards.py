@@ -90,7 +90,7 @@ def preformatted(content: str, limit: int = 30) -> Html:
     """The last `limit` lines of a log or a traceback, in a fixed pitch, as they are."""
     shown = content.rstrip().splitlines()[-limit:]
     style = f"{_MONO};white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0;background:none;color:inherit;padding:0"
-    return element("pre", join(shown, "\n") if shown else "", style=style)
+    return element("pre", join(shown, Html("\n")), style=style)
 
 
 def facts(pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> Html:
@@ -111,6 +111,7 @@ def table(
     numbers: Collection[int] = (),
     n_left_out: int = 0,
     noun: str = "row",
+    is_wrapped: bool = True,
 ) -> Html:
     """A table.
 
@@ -125,8 +126,11 @@ def table(
         How many further rows there are; said below.
     noun : str
         What a row is.
+    is_wrapped : bool
+        Whether a cell may have several lines; else the table scrolls where it is too wide.
     """
-    styles = [_NUMBER if index in numbers else "text-align:left" for index in range(len(titles))]
+    words = "text-align:left" if is_wrapped else "text-align:left;white-space:nowrap"
+    styles = [_NUMBER if index in numbers else words for index in range(len(titles))]
     head = element("tr", *(_heading(title, style) for title, style in zip(titles, styles, strict=True)))
     body = [
         element("tr", *(_cell(value, style) for value, style in zip(row, styles, strict=True)), style="background:none")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _ROW_HEIGHT = 0.34
 _MOST_ROWS = 60
 _VISIBLE = 0.25
+_LABEL = 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def _dress(ax: Axes, rows: Sequence[Bar], xlabel: str, n_rows: int) -> None:
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    ax.set_yticks(range(len(rows)), [plain(row.label) for row in rows])
+    ax.set_yticks(range(len(rows)), [plain(row.label, _LABEL) for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     for place, row in enumerate(rows):
         if row.note:

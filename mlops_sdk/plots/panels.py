@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.plots.axes import add_axes, new_figure, refuse_nothing
+from mlops_sdk.plots.axes import add_axes, new_figure, plain, refuse_nothing
 from mlops_sdk.plots.curves import curves
 from mlops_sdk.plots.series import GREATEST
 
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 SYSTEM = "system/"
 _MOST_PANELS = 12
-_UNITS = {"_percent": "percent", "_bytes": "bytes", "_c": "°C", "_w": "watt"}
+_UNITS = {
+    "_percent": "percent",
+    "_bytes": "GiB",
+    "temperature_c": "°C",
+    "power_w": "watt",
+    "load_average": "load average",
+    "threads": "threads",
+}
 _GIB = 1024**3
 
 
@@ -65,7 +72,7 @@ def overview(run: Plotted, keys: Sequence[str] = (), *, x: str = "step", smooth:
     for place, (_, members) in enumerate(drawn):
         panel = add_axes(figure, n_rows, n_columns, place + 1)
         curves([run], members, x=x, smooth=smooth, yscale=yscale, ax=panel)
-        _legend_inside(panel, n_lines=len(members))
+        _legend_inside(panel, members)
         if place < len(drawn) - n_columns:
             panel.set_xlabel("")
     return figure.axes[0]
@@ -105,7 +112,7 @@ def system(run: Plotted, keys: Sequence[str] = (), *, ax: Axes | None = None) ->
         panel = ax if figure is None else add_axes(figure, len(panels), 1, place + 1)
         assert panel is not None, "one of the two was given"
         curves([run], members, x="time", ax=panel)
-        _dress_system(panel, unit)
+        _dress_system(panel, unit, [key for key in members if key in run.metrics])
         if place < len(panels) - 1:
             panel.set_xlabel("")
             panel.tick_params(axis="x", labelbottom=False)
@@ -117,7 +124,7 @@ def system(run: Plotted, keys: Sequence[str] = (), *, ax: Axes | None = None) ->
 def _by_unit(keys: Iterable[str]) -> Mapping[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for key in keys:
-        unit = next((name for end, name in _UNITS.items() if key.endswith(end)), "other")
+        unit = next((name for part, name in _UNITS.items() if part in key), "other")
         groups.setdefault(unit, []).append(key)
     order = [*_UNITS.values(), "other"]
     return {unit: groups[unit] for unit in sorted(groups, key=order.index)}
@@ -131,26 +138,28 @@ def _has_points(run: Plotted, keys: Sequence[str]) -> bool:
     return any(bool((np.abs(values) <= GREATEST).any()) for values in present)
 
 
-def _dress_system(panel: Axes, unit: str) -> None:
-    panel.set_ylabel("" if unit == "other" else "GiB" if unit == "bytes" else unit)
+def _dress_system(panel: Axes, unit: str, members: Sequence[str]) -> None:
+    panel.set_ylabel("" if unit == "other" else unit)
+    top = panel.get_ylim()[1]
     if unit == "percent":
-        top = panel.get_ylim()[1]
         panel.set_ylim(0, max(105.0, top))
-    elif unit == "bytes":
-        panel.yaxis.set_major_formatter(lambda value, _: f"{value / _GIB:.3g}")
-        panel.set_ylim(bottom=0)
+    elif unit == "GiB":
+        from matplotlib.ticker import MaxNLocator
+
+        ticks = [float(tick) for tick in MaxNLocator(5).tick_values(0, top / _GIB) if 0 <= tick <= top / _GIB]
+        panel.set_ylim(0, top)
+        panel.set_yticks([tick * _GIB for tick in ticks], [f"{tick:.6g}" for tick in ticks])
     legend = panel.get_legend()
-    for text in legend.get_texts() if legend is not None else ():
-        text.set_text(text.get_text().removeprefix(SYSTEM))
+    for text, key in zip(legend.get_texts() if legend is not None else (), members, strict=False):
+        text.set_text(plain(key.removeprefix(SYSTEM)))
 
 
-def _legend_inside(panel: Axes, n_lines: int) -> None:
+def _legend_inside(panel: Axes, members: Sequence[str]) -> None:
     """A panel of one line needs no legend; of several a small one where there is room: outside is another panel."""
     legend = panel.get_legend()
     if legend is not None:
         legend.remove()
-    if n_lines > 1:
+    if len(members) > 1:
         panel.legend(loc="best", frameon=False, fontsize="x-small")
     else:
-        _, names = panel.get_legend_handles_labels()
-        panel.set_ylabel("".join(names) or panel.get_ylabel())
+        panel.set_ylabel(plain(members[0], 30))

@@ -32,7 +32,9 @@ def run_card(run: RunView) -> Html:
     -----
     A part that cannot be read is told in its place; the others are shown.
     """
+    description = element("div", lines(run.description), style="margin-bottom:6px") if run.description else Html()
     parts = [
+        description,
         _facts(run),
         *(_guarded(title, read, run, is_open=is_open) for title, (read, is_open) in _SECTIONS.items()),
     ]
@@ -57,7 +59,6 @@ def _facts(run: RunView) -> Html:
         "by": f"{head.user}@{head.host}" if head.user or head.host else "",
         "git": _git(head.git_commit, head.git_branch, is_dirty=bool(head.git_dirty)),
         "parent": code(run.parent) if run.parent else "",
-        "": lines(run.description) if run.description else "",
     }
     return facts(pairs)
 

@@ -51,7 +51,9 @@ def listing(runs: Runs) -> Html:
     subtitle = shown_runs[0].experiment if kept.is_dropped else ""
     more = len(runs) - len(shown_runs)
     return card(
-        heading, table(kept.titles, kept.rows, numbers=kept.numbers, n_left_out=more, noun="run"), subtitle=subtitle
+        heading,
+        table(kept.titles, kept.rows, numbers=kept.numbers, n_left_out=more, noun="run", is_wrapped=False),
+        subtitle=subtitle,
     )
 
 
