@@ -13,7 +13,10 @@ from mlops_sdk.markup.visible import visible
 
 ELLIPSIS = "…"
 BARS = "▁▂▃▄▅▆▇█"
-_ORNAMENTS = str.maketrans(dict(zip(BARS, "._-=+*%#", strict=True)) | {ELLIPSIS: "~", "└": "`"})
+_BRAILLE = {chr(0x2800 + bits): " .:-=+*%#"[bits.bit_count()] for bits in range(256)}
+_ORNAMENTS = str.maketrans(
+    dict(zip(BARS, "._-=+*%#", strict=True)) | _BRAILLE | {ELLIPSIS: "~", "└": "`", "│": "|", "┤": "+", "─": "-"}
+)
 _KIB = 1024
 
 
