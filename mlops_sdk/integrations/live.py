@@ -60,7 +60,7 @@ def start(run: Run, keys: Sequence[str]) -> Live | None:
     """
     display: Display | None = None
     if active.in_notebook():
-        display = NotebookCell()
+        display = NotebookCell(run.name_hint)
     elif sys.stderr is not None and sys.stderr.isatty():
         display = TerminalLine()
     return None if display is None else Live(run, keys, display)
@@ -91,7 +91,6 @@ class Live:
         self._status: str | None = "RUNNING"
         self._last: object = None
         self.last_error: Exception | None = None
-        self._look()  # the cell that called shows the picture, and all later ones
         self._thread = threading.Thread(target=self._follow, name="mlops-live", daemon=True)
         with contextlib.suppress(RuntimeError):  # the interpreter is ending
             self._thread.start()
@@ -146,21 +145,24 @@ class Live:
 
 
 class NotebookCell:
-    """The output of the cell that called, replaced in place."""
+    """The output of the cell that called, replaced in place.
 
-    def __init__(self) -> None:
-        self._handle: Any = None
+    Parameters
+    ----------
+    name : str
+        Of the run, shown until something of it is in the store.
+    """
+
+    def __init__(self, name: str) -> None:
+        from IPython import display
+
+        self._ipython: Any = display  # it has no types
+        waiting = card(name, faint("nothing has arrived in the store yet"), status="RUNNING")
+        self._handle = self._ipython.display(self._ipython.HTML(waiting), display_id=True)
 
     def show(self, view: RunView, metrics: Sequence[MetricSummary], status: str) -> None:
         """Replace the cell's picture."""
-        from IPython import display
-
-        ipython: Any = display  # it has no types
-        content = ipython.HTML(live_card(view, metrics, status))
-        if self._handle is None:
-            self._handle = ipython.display(content, display_id=True)
-        else:
-            self._handle.update(content)
+        self._handle.update(self._ipython.HTML(live_card(view, metrics, status)))
 
     def close(self) -> None:
         """Nothing is to be done."""
