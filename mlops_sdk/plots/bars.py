@@ -94,7 +94,7 @@ def bars(
     """
     if style not in ("auto", "bars", "points"):
         raise InvalidValueError(f"style is {style!r}; use 'auto', 'bars' or 'points'")
-    shown = list(rows[:_MOST_ROWS])
+    shown = [_drawable(row) for row in rows[:_MOST_ROWS]]
     numbers = [
         number for row in shown for number in (row.value, row.low, row.high, *row.points) if math.isfinite(number)
     ]
