@@ -39,7 +39,7 @@ class Frame:
     def label(self, share: float) -> str:
         """The number at a height from 0 to 1."""
         value = self.bottom * (1 - share) + self.top * share
-        return f"{10**value if self.is_log else value:.4g}"
+        return f"{10 ** min(value, 308.25) if self.is_log else value:.4g}"
 
 
 def frame_of(curves: Sequence[Points], *, is_log: bool = False) -> Frame | None:
