@@ -21,6 +21,7 @@ DPI = 120
 MAX_LEGEND = 20
 """Lines of a legend; what is more is counted in its last line."""
 _LABEL_CHARACTERS = 34
+_WIDE = 30
 _SCALES = ("auto", "linear", "log", "symlog")
 
 
@@ -105,7 +106,7 @@ def scale(name: str, which: str, values: Iterable[float]) -> str:
     Parameters
     ----------
     name : {"auto", "linear", "log", "symlog"}
-        "auto": logarithmic where all values are above 0 and the greatest is at least 100 times the least.
+        "auto": logarithmic where all values are above 0 and the greatest is at least 30 times the least.
     which : str
         Name of the axis, for the error.
     values : iterable of float
@@ -127,7 +128,7 @@ def scale(name: str, which: str, values: Iterable[float]) -> str:
                 f"{which}='log' shows only values above 0, and here is none; 'symlog' shows them all"
             )
         return name
-    is_wide = bool(above) and len(above) == len(finite) and max(above) / 100 >= min(above)
+    is_wide = bool(above) and len(above) == len(finite) and max(above) / _WIDE >= min(above)
     return "log" if is_wide else "linear"
 
 

@@ -63,7 +63,7 @@ def curves(
     smooth : float
         Weight in [0, 1) of the exponential moving average; the values as logged stay, faint, behind it.
     xscale, yscale : {"linear", "log", "symlog", "auto"}
-        "auto": "log" where the values are above 0 and span two powers of ten.
+        "auto": "log" where the values are above 0 and the greatest is 30 times the least.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default a new figure.
 

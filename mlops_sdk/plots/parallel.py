@@ -44,7 +44,7 @@ def parallel(runs: Iterable[Plotted], params: Sequence[str], metric: str, *, ax:
         Runs without the metric are left out.
     params : sequence of str
         Keys of params (or ``metrics.KEY``, ``tags.KEY``), in this order; none: those in which the runs differ, at most 9.
-        Numbers above 0 that span two powers of ten are on a logarithmic scale; texts stand one above the other.
+        Numbers above 0 of which the greatest is 30 times the least are on a logarithmic scale; texts stand one above the other.
     metric : str
         Its last value is the last line, and the colour.
     ax : matplotlib.axes.Axes, optional

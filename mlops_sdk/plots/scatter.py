@@ -52,7 +52,7 @@ def scatter(
     by : str or sequence of str, optional
         What gives the dots their colour and shape, named like `x`.
     xscale, yscale : {"linear", "log", "symlog", "auto"}
-        "auto": "log" where all are above 0 and span two powers of ten, as learning rates do.
+        "auto": "log" where all are above 0 and the greatest is 30 times the least.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default a new figure.
 
