@@ -97,9 +97,9 @@ def facts(pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> Html:
     """Names and values, a line each; those without a value are left out."""
     given = pairs.items() if isinstance(pairs, Mapping) else pairs
     known = [(name, value) for name, value in given if value not in (None, "")]
+    named, told = "white-space:nowrap;text-align:left", "overflow-wrap:anywhere;text-align:left"
     rows = [
-        element("tr", _cell(faint(name), "white-space:nowrap"), _cell(value, "overflow-wrap:anywhere;text-align:left"))
-        for name, value in known
+        element("tr", _cell(faint(name), named), _cell(value, told), style="background:none") for name, value in known
     ]
     return _table(rows) if rows else Html()
 

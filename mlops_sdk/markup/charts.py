@@ -85,7 +85,7 @@ def _svg(width: int, height: int, title: str, *children: Html) -> Html:
         viewBox=f"0 0 {width} {height}",
         role="img",
         aria_label=title or None,
-        style="vertical-align:middle;overflow:visible",
+        style=f"vertical-align:middle;overflow:visible;max-width:none;width:{width}px;height:{height}px",
     )
 
 

@@ -23,10 +23,12 @@ _MOST_POINTS = 100_000
 """Points that are read for the curves of one row."""
 _LONGEST = 40
 _CURVES = 1
+"""Metrics whose curve is drawn: reading it is what takes time."""
+_FIRST = ("run", "name", "experiment", "status")
 
 
 def listing(runs: Runs) -> Html:
-    """The first 20 runs: when, how they ended, the params in which they differ, their metrics.
+    """The first 20 runs: how they ended, their metrics, the params in which they differ, when.
 
     Parameters
     ----------
@@ -42,11 +44,12 @@ def listing(runs: Runs) -> Html:
     parts = runs[:_MOST_ROWS]._load()
     params = _differing([parts.get(run.run_id, RunParts()).params for run in shown_runs])
     metrics = _most_common([parts.get(run.run_id, RunParts()).metrics for run in shown_runs])
-    titles = ["run", "name", "experiment", "status", "started", "duration", *params, *_metric_titles(metrics)]
+    titles = [*_FIRST, *_metric_titles(metrics), *params, "started", "duration"]
     rows = [_row(run, parts.get(run.run_id, RunParts()), params, metrics) for run in shown_runs]
-    n_before = len(titles) - len(_metric_titles(metrics))
-    numbers = {5, *_numeric(rows, 6, n_before), *range(n_before, len(titles))} - {n_before + 1 if metrics else -1}
-    kept = _without_constant(titles, rows, numbers, column=2)
+    n_before = len(_FIRST) + len(_metric_titles(metrics))
+    of_metrics = set(range(len(_FIRST), n_before)) - {len(_FIRST) + 1}
+    numbers = {*of_metrics, *_numeric(rows, n_before, n_before + len(params)), len(titles) - 1}
+    kept = _without_constant(titles, rows, numbers, column=_FIRST.index("experiment"))
     heading = f"{len(runs):,} run{'s' if len(runs) != 1 else ''}"
     subtitle = shown_runs[0].experiment if kept.is_dropped else ""
     more = len(runs) - len(shown_runs)
@@ -84,16 +87,14 @@ def _row(run: RunView, parts: RunParts, params: Sequence[str], metrics: Sequence
         text(run.name, _LONGEST),
         text(run.experiment, _LONGEST),
         badge(run.status),
-        text(shown(run.start_time)[:16]),
-        duration(run.duration_s),
     ]
-    cells += [text(shown(parts.params.get(key)), _LONGEST) for key in params]
     for number, key in enumerate(metrics):
         summary = parts.metrics.get(key)
         cells.append("" if summary is None else shown(summary.last))
         if number < _CURVES:
             cells.append(_curve(run, summary))
-    return cells
+    cells += [text(shown(parts.params.get(key)), _LONGEST) for key in params]
+    return [*cells, text(shown(run.start_time)[:16]), duration(run.duration_s)]
 
 
 def _curve(run: RunView, summary: Any) -> Html:
