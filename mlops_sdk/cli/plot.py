@@ -31,20 +31,25 @@ _WIDEST = 120
 )
 @click.option("--smooth", metavar="W", type=float, default=0.0, help="Weight of a moving average, from 0 to below 1.")
 @click.option("--log", "is_log", is_flag=True, help="A logarithmic y axis.")
-@click.option("-x", "over", metavar="step|time|METRIC", default="step", help="What lies along x; without it the step.")
+@click.option(
+    "-x", "over", metavar="step|time|METRIC", help="What lies along x; without it what define_metric said, or the step."
+)
 @store_option
 def plot(
     metric: str,
     runs: tuple[str, ...],
     output: str | None,
     smooth: float,
-    over: str,
+    over: str | None,
     *,
     is_log: bool,
     store: str | None,
 ) -> None:
     """Draw a metric of one or several runs, one line a run."""
+    from mlops_sdk.plots.plotted import defined_x
+
     views = [find_run(store, run)[1] for run in runs]
+    over = over or defined_x(views, [metric])
     if output is None:
         _draw_here(views, metric, over, smooth, is_log=is_log)
         return

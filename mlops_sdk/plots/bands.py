@@ -21,7 +21,7 @@ from mlops_sdk.plots.axes import (
     whole_steps,
 )
 from mlops_sdk.plots.palette import look
-from mlops_sdk.plots.plotted import known_metrics
+from mlops_sdk.plots.plotted import defined_x, known_metrics, with_unit
 from mlops_sdk.plots.series import MAX_POINTS, read, smoothed, time_unit
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def bands(
     key: str,
     *,
     band: str = "std",
-    x: str = "step",
+    x: str | None = None,
     smooth: float = 0.0,
     xscale: str = "linear",
     yscale: str = "linear",
@@ -63,8 +63,8 @@ def bands(
     band : {"std", "sem", "ci", "range", "quartiles"}
         "std": standard deviation of the runs (n - 1); "sem": standard error of the mean; "ci": Student's 95 % confidence
         interval of the mean (needs scipy); "range": least to greatest; "quartiles": the middle half, around the median.
-    x : str
-        "step", "time" (since the start of each run), or a metric.
+    x : str, optional
+        "step", "time" (since the start of each run), or a metric; default what `define_metric` said, or "step".
     smooth : float
         Weight in [0, 1) of the moving average that each run's curve is smoothed by before.
     xscale, yscale : {"linear", "log", "symlog", "auto"}
@@ -93,10 +93,13 @@ def bands(
     """
     if band not in BANDS:
         raise InvalidValueError(f"band is {band!r}; use one of {', '.join(BANDS)}")
+    every = [run for runs in groups.values() for run in runs]
+    x = defined_x(every, [key]) if x is None else x
     found = {label: _Group(runs, key, x, smooth) for label, runs in groups.items()}
     drawn = {label: group for label, group in found.items() if group.n}
     if not drawn:
-        raise refuse_nothing([key], known_metrics(run for runs in groups.values() for run in runs))
+        known = known_metrics(every)
+        raise refuse_nothing([x if key in known else key], known)
     refuse_invisible([key], (group.values for group in drawn.values()))
     factor, unit = (
         time_unit(max(float(group.x[-1]) for group in drawn.values() if len(group.x))) if x == "time" else (1.0, "")
@@ -111,7 +114,7 @@ def bands(
     ax = new_axes() if ax is None else ax
     for number, (label, group) in enumerate(drawn.items()):
         _draw(ax, group, factor, band, look(number).colour, label if number < MAX_LEGEND else None)
-    dress(ax, x=f"time since the start [{unit}]" if unit else plain(x, 60), y=plain(key, 60))
+    dress(ax, x=f"time since the start [{unit}]" if unit else plain(x, 60), y=plain(with_unit(key, every, [key]), 60))
     set_scales(ax, xscale, yscale)
     if x == "step" and xscale == "linear":
         whole_steps(ax)

@@ -51,7 +51,7 @@ def _band(
     *,
     by: str | Sequence[str] = "name",
     band: str = "std",
-    x: str = "step",
+    x: str | None = None,
     smooth: float = 0.0,
     xscale: str = "linear",
     yscale: str = "linear",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.plots.axes import add_axes, new_figure, plain, refuse_nothing
 from mlops_sdk.plots.curves import curves
+from mlops_sdk.plots.plotted import with_unit
 from mlops_sdk.plots.series import GREATEST
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _UNITS = {
 _GIB = 1024**3
 
 
-def overview(run: Plotted, keys: Sequence[str] = (), *, x: str = "step", smooth: float = 0.0, yscale: str = "linear",
+def overview(run: Plotted, keys: Sequence[str] = (), *, x: str | None = None, smooth: float = 0.0, yscale: str = "linear",
              ax: Axes | None = None) -> Axes:  # fmt: skip
     """All metrics of a run: those with the same last part of their name share a panel (``train/loss``, ``val/loss``).
 
@@ -72,7 +73,7 @@ def overview(run: Plotted, keys: Sequence[str] = (), *, x: str = "step", smooth:
     for place, (_, members) in enumerate(drawn):
         panel = add_axes(figure, n_rows, n_columns, place + 1)
         curves([run], members, x=x, smooth=smooth, yscale=yscale, ax=panel)
-        _legend_inside(panel, members)
+        _legend_inside(panel, run, members)
         if place < len(drawn) - n_columns:
             panel.set_xlabel("")
     return figure.axes[0]
@@ -154,7 +155,7 @@ def _dress_system(panel: Axes, unit: str, members: Sequence[str]) -> None:
         text.set_text(plain(key.removeprefix(SYSTEM)))
 
 
-def _legend_inside(panel: Axes, members: Sequence[str]) -> None:
+def _legend_inside(panel: Axes, run: Plotted, members: Sequence[str]) -> None:
     """A panel of one line needs no legend; of several a small one where there is room: outside is another panel."""
     legend = panel.get_legend()
     if legend is not None:
@@ -162,4 +163,4 @@ def _legend_inside(panel: Axes, members: Sequence[str]) -> None:
     if len(members) > 1:
         panel.legend(loc="best", frameon=False, fontsize="x-small")
     else:
-        panel.set_ylabel(plain(members[0], 30))
+        panel.set_ylabel(plain(with_unit(members[0], [run], members), 30))

@@ -46,7 +46,7 @@ def parallel(runs: Iterable[Plotted], params: Sequence[str], metric: str, *, ax:
         Keys of params (or ``metrics.KEY``, ``tags.KEY``), in this order; none: those in which the runs differ, at most 9.
         Numbers above 0 of which the greatest is 30 times the least are on a logarithmic scale; texts stand one above the other.
     metric : str
-        Its last value is the last line, and the colour.
+        Its last value is the last line, linear, and the colour.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default a new figure.
 
@@ -68,7 +68,9 @@ def parallel(runs: Iterable[Plotted], params: Sequence[str], metric: str, *, ax:
     if not names:
         raise InvalidValueError("these runs differ in no param: there is nothing to set side by side")
     last = [run.metrics[key] for run in shown]
-    scales = [_scale(name, [value(run, name) for run in shown]) for name in names] + [_numbers(key, last)]
+    scales = [_scale(name, [value(run, name) for run in shown]) for name in names] + [
+        _numbers(key, last, name="linear")
+    ]
     if ax is None:
         ax = new_axes(max(WIDTH, 1.6 * len(scales)), HEIGHT)
     _draw_lines(ax, scales, last)
@@ -105,12 +107,12 @@ def _scale(name: str, values: Sequence[ParamValue]) -> _Scale:
     return _Scale(title, heights, [(height, text) for text, height in place.items()])
 
 
-def _numbers(title: str, values: Sequence[float]) -> _Scale:
+def _numbers(title: str, values: Sequence[float], *, name: str = "auto") -> _Scale:
     """Numbers on a linear or logarithmic scale, with round labels."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     finite = [each for each in values if math.isfinite(each)]
-    is_log = scale("auto", title, finite) == "log"
+    is_log = scale(name, title, finite) == "log"
     low, high = min(finite), max(finite)
     if low == high:
         return _Scale(title, [0.5 if math.isfinite(each) else math.nan for each in values], [(0.5, _short(low))])

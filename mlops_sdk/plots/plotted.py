@@ -11,7 +11,7 @@ from mlops_sdk.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from mlops_sdk._types import ParamValue
-    from mlops_sdk.entities import MetricSeries
+    from mlops_sdk.entities import MetricDefinition, MetricSeries
 
 _ATTRIBUTES = ("name", "experiment", "status", "run_id")
 
@@ -59,6 +59,10 @@ class Plotted(Protocol):
         """Last value of every metric."""
         ...
 
+    def definition(self, key: str) -> MetricDefinition:
+        """What was said of a metric: its unit, and what it is drawn over."""
+        ...
+
     def metric(self, key: str, *, max_points: int | None = None) -> MetricSeries:
         """Points of a metric; raises MetricNotFoundError."""
         ...
@@ -75,6 +79,19 @@ def labels(runs: Sequence[Plotted]) -> list[str]:
 def known_metrics(runs: Iterable[Plotted]) -> set[str]:
     """Every metric that one of the runs has."""
     return {key for run in runs for key in run.metrics}
+
+
+def defined_x(runs: Iterable[Plotted], keys: Sequence[str]) -> str:
+    """The metric that `define_metric` says these are drawn over, where it says the same of all; else "step"."""
+    found = {run.definition(key).x for run in runs for key in keys if key in run.metrics}
+    return (found.pop() or "step") if len(found) == 1 else "step"
+
+
+def with_unit(name: str, runs: Iterable[Plotted], keys: Sequence[str]) -> str:
+    """A name with the unit that `define_metric` gave all of these, if any."""
+    found = {run.definition(key).unit for run in runs for key in keys if key in run.metrics}
+    unit = found.pop() if len(found) == 1 else None
+    return f"{name} [{unit}]" if unit else name
 
 
 def value(run: Plotted, name: str) -> ParamValue:

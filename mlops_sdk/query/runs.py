@@ -159,7 +159,17 @@ class Runs(Sequence[RunView]):
         """
         from mlops_sdk.plots.kinds import draw_runs
 
-        return draw_runs(list(self), keys, kind, ax, options)
+        return draw_runs(self._filled(), keys, kind, ax, options)
+
+    def _filled(self) -> list[RunView]:
+        """Every run, with the params, tags and metrics that were read for all together."""
+        parts = self._load()
+        views = list(self)
+        for view in views:
+            for part in _TABLE_PARTS:
+                if view.run_id in parts:
+                    view._parts.setdefault(part, parts[view.run_id])
+        return views
 
     def _repr_html_(self) -> str:
         """A table for notebooks: static, escaped, without a script."""

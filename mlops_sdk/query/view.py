@@ -10,7 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk.entities import SILENT_AFTER_S, ArtifactRef, MetricSeries, MetricSummary, Part, RunHead, RunParts
+from mlops_sdk.entities import (
+    SILENT_AFTER_S,
+    ArtifactRef,
+    MetricDefinition,
+    MetricSeries,
+    MetricSummary,
+    Part,
+    RunHead,
+    RunParts,
+)
 from mlops_sdk.errors import ArtifactNotFoundError, MetricNotFoundError
 from mlops_sdk.journal.editor import edit
 from mlops_sdk.journal.records import Kind
@@ -202,6 +211,10 @@ class RunView:
         if key not in metrics:
             raise MetricNotFoundError(key, tuple(metrics))
         return metrics[key]
+
+    def definition(self, key: str) -> MetricDefinition:
+        """What `define_metric` said of a metric; empty where nothing was said."""
+        return self._part("metrics").definitions.get(key) or MetricDefinition(key)
 
     def metric(
         self,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import mlops_sdk
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.plots.bands import BANDS, bands
 from mlops_sdk.plots.bars import Bar, bars
@@ -65,6 +67,23 @@ def test_many_runs_differ_and_the_legend_counts_what_it_leaves_out(sweep: Runs) 
     assert len(legend(ax)) == 21
     assert legend(ax)[-1] == "… and 10 more"
     render(ax)
+
+
+def test_what_define_metric_said_is_followed(tmp_path: Path) -> None:
+    with mlops_sdk.start_run(tracking_uri=tmp_path, capture=False, system_metrics=False) as run:
+        run.define_metric("size", unit="MiB", x="epoch")
+        for step in range(3):
+            run.log_metrics({"size": float(step), "epoch": step / 2, "loss": 1.0}, step=step)
+    view = mlops_sdk.get_run(run.run_id, tracking_uri=tmp_path)
+    ax = view.plot("size")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "size [MiB]")
+    assert ax.get_lines()[0].get_xdata().tolist() == [0.0, 0.5, 1.0]
+    assert bands({"all": [view]}, "size").get_xlabel() == "epoch"
+    assert curves([view], ["size"], x="step").get_xlabel() == "step"
+    assert curves([view], ["size", "loss"]).get_xlabel() == "step"  # they do not agree
+    for draw in (lambda: curves([view], ["size"], x="nope"), lambda: bands({"all": [view]}, "size", x="nope")):
+        with pytest.raises(InvalidValueError, match="none of these runs has metric 'nope'"):
+            draw()
 
 
 def test_runs_of_one_name_are_told_apart_by_their_ids(sweep: Runs) -> None:
