@@ -21,6 +21,12 @@ DPI = 120
 MAX_LEGEND = 20
 """Lines of a legend; what is more is counted in its last line."""
 _LABEL_CHARACTERS = 34
+_TEX = {each: f"\\{each}" for each in "{}$&#%_"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\u200b": "",
+}
 _WIDE = 30
 _SCALES = ("auto", "linear", "log", "symlog")
 
@@ -63,8 +69,15 @@ def plain(text: object, limit: int = _LABEL_CHARACTERS) -> str:
     if len(shown) > limit:
         head = limit // 2
         shown = shown[:head] + ELLIPSIS + shown[len(shown) - (limit - head - 1) :]
-    shown = shown.replace("$", r"\$")
+    shown = "".join(_TEX.get(character, character) for character in shown) if _is_tex() else shown.replace("$", r"\$")
     return f"\u200b{shown}" if shown.startswith("_") else shown
+
+
+def _is_tex() -> bool:
+    """Whether the user has TeX set all text, which would read stored text as commands."""
+    import matplotlib as mpl
+
+    return bool(mpl.rcParams["text.usetex"])
 
 
 def dress(ax: Axes, *, x: str = "", y: str = "") -> None:
@@ -96,7 +109,7 @@ def legend_outside(ax: Axes, *, n_more: int = 0, title: str = "") -> None:
         labels.append(f"… and {n_more:,} more")
     ax.legend(
         handles, labels, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False,
-        fontsize="small", title=title or None, title_fontsize="small", alignment="left", handlelength=2.2,
+        fontsize="small", title=plain(title, 80) or None, title_fontsize="small", alignment="left", handlelength=2.2,
     )  # fmt: skip
 
 

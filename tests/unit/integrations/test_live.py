@@ -128,6 +128,23 @@ def test_called_again_it_moves(tmp_path: Path) -> None:
         assert [status for status, _ in first.shown if status != "RUNNING"] == []
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_has_none(tmp_path: Path) -> None:
+    display = Recorded()
+    with mlops_sdk.start_run(tracking_uri=tmp_path, **QUIET) as run:
+        run._live = Live(run, [], display, interval_s=0.01)
+        run.log_metric("loss", 1.0)
+        pid = os.fork()
+        if pid == 0:
+            is_well = run._live is None
+            run.log_metric("child", 2.0)
+            run.finish()
+            os._exit(0 if is_well else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert display.shown[-1][0] == "FINISHED"
+    assert mlops_sdk.get_run(run.run_id, tracking_uri=tmp_path).metrics == {"loss": 1.0, "child": 2.0}
+
+
 @pytest.mark.parametrize("hostile", [each for each in HOSTILE if len(each.encode()) < 1000])
 def test_stored_text_is_only_text(tmp_path: Path, hostile: str) -> None:
     with mlops_sdk.start_run(name=hostile, tracking_uri=tmp_path, **QUIET) as run:

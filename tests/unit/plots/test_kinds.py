@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -16,12 +19,14 @@ from matplotlib.figure import Figure
 
 import mlops_sdk
 from mlops_sdk.errors import InvalidValueError
+from mlops_sdk.plots.axes import plain
 from mlops_sdk.plots.bands import BANDS, bands
 from mlops_sdk.plots.bars import Bar, bars
 from mlops_sdk.plots.curves import curves
 from mlops_sdk.plots.palette import PALETTE, look
 from mlops_sdk.plots.plotted import grouped
 from mlops_sdk.query.runs import Runs
+from tests.unit.markup.safety import HOSTILE
 
 
 def render(ax: Axes) -> bytes:
@@ -166,6 +171,27 @@ def test_labels_are_shown_as_they_are() -> None:
     assert shown[1] == "\u200b_hidden"
     assert len(shown[2]) == 46
     assert shown[3] == r"\x1b[31mred"
+
+
+def test_stored_text_is_no_tex_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    assert plain(r"\input{/etc/passwd}", 99) == r"\textbackslash{}input\{/etc/passwd\}"
+    assert plain("5 % of_$x^2", 99) == r"5 \% of\_\$x\textasciicircum{}2"
+
+
+def test_stored_text_is_no_markup_in_an_svg() -> None:
+    ax = bars([Bar(hostile, 1.0) for hostile in HOSTILE], xlabel=HOSTILE[0])
+    target = BytesIO()
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of the font, not ours
+        figure.savefig(target, format="svg")
+    names = {each.tag.rpartition("}")[2] for each in ElementTree.fromstring(target.getvalue()).iter()}
+    assert names <= {"svg", "metadata", "RDF", "Work", "type", "date", "format", "creator", "Agent", "title", "defs", "style",
+                     "g", "path", "use", "clipPath", "rect", "text", "tspan"}  # fmt: skip
+    attributes = {name for each in ElementTree.fromstring(target.getvalue()).iter() for name in each.attrib}
+    assert not [name for name in attributes if name.lower().startswith("on")]
 
 
 # -- bands ---------------------------------------------------------------------------------------------------------------
