@@ -96,6 +96,7 @@ def _display(*, as_json: bool) -> Iterator[Callable[[State], None]]:
 
     console = Console(markup=False, highlight=False, emoji=False, color_system=None, soft_wrap=True)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        console.show_cursor(True)  # a process that is killed would leave it hidden
         yield lambda state: live.update(Text("\n".join(_picture(state)), no_wrap=True), refresh=True)
 
 

@@ -200,6 +200,7 @@ class TerminalLine:
         console = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
         self._live = RichLive(console=console, auto_refresh=False, redirect_stdout=sys.stdout.isatty())
         self._live.start()
+        console.show_cursor(True)  # a process that is killed would leave it hidden
 
     def show(self, view: RunView, metrics: Sequence[MetricSummary], status: str) -> None:
         """Replace the line."""

@@ -1,8 +1,8 @@
 """The pieces of which everything shown in a notebook is made: cards, sections, facts, tables, statuses.
 
 Nothing here sets a background or a colour of text: both are the page's, so that a card fits light and dark themes,
-whoever chose them. The few accents are Okabe and Ito's (the orange darker), which stand out from white and from black [1]_. Styles stand in
-the elements, because viewers of saved notebooks drop style sheets.
+whoever chose them. The few accents are Okabe and Ito's (the orange darker), which stand out from white and from black
+[1]_. Styles stand in the elements, because viewers of saved notebooks drop style sheets.
 
 References
 ----------
