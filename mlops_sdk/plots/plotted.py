@@ -101,7 +101,7 @@ def value(run: Plotted, name: str) -> ParamValue:
     ----------
     run : Plotted
     name : str
-        ``params.KEY``, ``tags.KEY``, ``metrics.KEY``, ``name``, ``experiment``, ``status``, ``run_id``; a bare key is a
+        ``params.KEY``, ``tags.KEY``, ``metrics.KEY``, ``name``, ``experiment``, ``status``, ``run_id``; another bare key is a
         param's, or else a metric's.
 
     Raises

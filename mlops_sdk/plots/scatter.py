@@ -45,7 +45,7 @@ def scatter(
     runs : iterable of Plotted
         Runs that lack one of the two are left out, and counted in the title.
     x : str
-        ``params.KEY``, ``metrics.KEY``, ``tags.KEY`` or an attribute; a bare key is a param's, or else a metric's. Where it
+        ``params.KEY``, ``metrics.KEY``, ``tags.KEY`` or an attribute; another bare key is a param's, or a metric's. Where it
         is not a number in every run, its values stand side by side.
     y : str
         A metric: its last value.
