@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": ("start", "Train a few models, tracked, and show where everything went."),
     "runs": ("runs", "List runs, newest first."),
     "show": ("show", "Show a run: params, metrics, artifacts, and how it ended."),
+    "compare": ("compare", "What changed between runs, and whether it is more than noise."),
     "experiments": ("runs", "List experiments with the number of their runs."),
     "artifacts": ("artifacts", "List and fetch the files of a run."),
     "delete": ("trash", "Move runs to the trash; nothing is lost until `mlops gc`."),

@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from mlops_sdk.compare.difference import Difference
-from mlops_sdk.compare.metrics import MetricDifference
-from mlops_sdk.compare.sections import is_same_data
+from mlops_sdk.comparison.difference import Difference
+from mlops_sdk.comparison.metrics import MetricDifference
+from mlops_sdk.comparison.sections import is_same_data
 
 _BASE = {"datasets": 100.0, "code": 90.0, "params": 80.0, "packages": 45.0, "environment": 20.0, "system": 30.0}
 _CODE = {"commit": 5.0, "uncommitted": 6.0, "branch": -60.0, "remote": -40.0, "untracked": -50.0}

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mlops_sdk.compare.difference import MISSING, Difference, all_same, relative_change
-from mlops_sdk.compare.subject import Subject
+from mlops_sdk.comparison.difference import MISSING, Difference, all_same, relative_change
+from mlops_sdk.comparison.subject import Subject
 from mlops_sdk.entities import MetricSummary
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.values.directions import Direction, known_direction

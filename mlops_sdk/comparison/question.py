@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlops_sdk.compare.metrics import SUMMARIES
+from mlops_sdk.comparison.metrics import SUMMARIES
 from mlops_sdk.errors import InvalidValueError
 
 TESTS = ("auto", "welch", "paired_t", "wilcoxon", "bootstrap", "corrected", "mcnemar")

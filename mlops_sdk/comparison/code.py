@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_sdk.compare.difference import Difference, all_same
-from mlops_sdk.compare.subject import Subject
+from mlops_sdk.comparison.difference import Difference, all_same
+from mlops_sdk.comparison.subject import Subject
 
 SHORT = 10
 _MOST_FILES = 6

@@ -253,7 +253,7 @@ def wilcoxon(differences: FloatArray, level: float = 0.95) -> Finding:
     Raises
     ------
     RefusedError
-        If there are fewer than 3 or more than 2,000.
+        If there are fewer than 3 or more than 2,000, or they do not vary.
     MissingDependencyError
         Without scipy.
 
@@ -266,16 +266,15 @@ def wilcoxon(differences: FloatArray, level: float = 0.95) -> Finding:
     _require(n)
     if n > MOST_N_RANKS:
         raise RefusedError(f"{n:,} pairs are more than the ranks of {MOST_N_RANKS:,}: test='paired_t' takes any number")
-    positive, negative, p_value = 0.0, 0.0, 1.0
-    if np.any(differences != 0):
-        ranks = scipy_stats().rankdata(np.abs(differences[differences != 0]))
-        positive = float(np.sum(ranks[differences[differences != 0] > 0]))
-        negative = float(np.sum(ranks)) - positive
-        p_value = float(scipy_stats().wilcoxon(differences).pvalue)
+    _require_spread(float(np.std(differences, ddof=1)), float(np.max(np.abs(differences))))
+    nonzero = differences[differences != 0]
+    ranks = scipy_stats().rankdata(np.abs(nonzero))
+    positive, negative = float(np.sum(ranks[nonzero > 0])), float(np.sum(ranks[nonzero < 0]))
+    p_value = float(scipy_stats().wilcoxon(differences).pvalue)
     means = np.sort(((differences[:, None] + differences[None, :]) / 2)[np.triu_indices(n)])
     rank = _signed_rank_quantile(n, 1 - level)
     low, high = (float(means[rank - 1]), float(means[-rank])) if rank else (-math.inf, math.inf)
-    effect = (positive - negative) / (positive + negative or 1.0)
+    effect = (positive - negative) / (positive + negative)
     return Finding(
         "Wilcoxon signed-rank test", float(np.median(means)), low, high, p_value, effect, "rank-biserial correlation",
         ("pairs that are independent of each other", "differences that lie about their middle symmetrically"),

@@ -5,19 +5,18 @@ This package knows no store and no query: whoever has runs hands over their head
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk.compare.difference import MISSING, common
+from mlops_sdk.comparison.difference import MISSING, common
 from mlops_sdk.entities import Part, RunHead, RunParts
 
 if TYPE_CHECKING:
-    from mlops_sdk.compare.predictions import Predictions
+    from mlops_sdk.comparison.predictions import Predictions
 
-PARTS: tuple[Part, ...] = ("params", "metrics", "datasets", "environment")
+PARTS: tuple[Part, ...] = ("params", "tags", "metrics", "datasets", "environment")
 """What a comparison needs of each run."""
 
 
@@ -171,8 +170,16 @@ def _flat(mapping: Mapping[str, Any], *, skip: Sequence[str], prefix: str = "") 
 
 def labels(heads: Sequence[RunHead]) -> list[str]:
     """What runs are called side by side: their names, with the end of the id where a name occurs twice."""
-    names = [head.name for head in heads]
+    names = [cut(head.name) for head in heads]
     return [
-        name if names.count(name) == 1 else f"{name} {re.sub(r'[^0-9A-Za-z_-]', '', head.run_id)[-8:]}"
+        name if names.count(name) == 1 else f"{name} ({head.run_id[-8:]})"
         for name, head in zip(names, heads, strict=True)
     ]
+
+
+def cut(label: str) -> str:
+    """A label of at most 60 characters: a name may be megabytes long."""
+    return label if len(label) <= _MOST_LABEL else label[: _MOST_LABEL - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+_MOST_LABEL = 60

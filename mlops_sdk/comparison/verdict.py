@@ -20,13 +20,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_sdk.compare import statistics
-from mlops_sdk.compare.metrics import direction_of
-from mlops_sdk.compare.pairing import Pair, as_array, finite, has_any, paired, test_ratio, values_of
-from mlops_sdk.compare.predictions import discordance
-from mlops_sdk.compare.question import FOLDS, SPLITS, Question
-from mlops_sdk.compare.statistics import Description, Finding, RefusedError
-from mlops_sdk.compare.subject import Subject
+from mlops_sdk.comparison import statistics
+from mlops_sdk.comparison.metrics import direction_of
+from mlops_sdk.comparison.pairing import Pair, as_array, finite, has_any, paired, test_ratio, values_of
+from mlops_sdk.comparison.predictions import discordance
+from mlops_sdk.comparison.question import FOLDS, SPLITS, Question
+from mlops_sdk.comparison.statistics import Description, Finding, RefusedError
+from mlops_sdk.comparison.subject import Subject
 from mlops_sdk.errors import InvalidValueError, StoreError
 from mlops_sdk.values.directions import Direction
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_sdk.compare.difference import same
+from mlops_sdk.comparison.difference import same
 from mlops_sdk.errors import InvalidValueError, MissingDependencyError
 
 FILES = ("predictions.csv", "predictions.json", "predictions.parquet")

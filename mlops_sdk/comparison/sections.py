@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mlops_sdk.compare.difference import MISSING, Difference, Varies, differing, same
-from mlops_sdk.compare.subject import Subject
+from mlops_sdk.comparison.difference import MISSING, Difference, Varies, differing, same
+from mlops_sdk.comparison.subject import Subject
 
 _NUMBERS = re.compile(r"\d+")
 _MOST_NAMES = 5

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk.compare.difference import MISSING, Varies
-from mlops_sdk.compare.question import FOLDS, REPEATS, SPLITS, Question
-from mlops_sdk.compare.statistics import RefusedError
-from mlops_sdk.compare.subject import RunRecord, Subject
+from mlops_sdk.comparison.difference import MISSING, Varies
+from mlops_sdk.comparison.question import FOLDS, REPEATS, SPLITS, Question
+from mlops_sdk.comparison.statistics import RefusedError
+from mlops_sdk.comparison.subject import RunRecord, Subject
 from mlops_sdk.values.directions import Direction
 
 if TYPE_CHECKING:
