@@ -22,9 +22,10 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 import numpy as np
 
@@ -129,10 +130,11 @@ def describe(values: FloatArray, level: float = 0.95, *, test_ratio: float = 0.0
         Without scipy.
     """
     n = len(values)
-    mean = float(np.mean(values)) if n else math.nan
+    scale = _scale(values)
+    mean = float(np.mean(values / scale)) * scale if n else math.nan
     if n < 2:
         return Description(n, mean, math.nan, math.nan, math.nan)
-    std = float(np.std(values, ddof=1))
+    std = float(np.std(values / scale, ddof=1)) * scale
     half = _t_quantile(level, n - 1) * std * math.sqrt(1 / n + test_ratio)
     return Description(n, mean, std, mean - half, mean + half)
 
@@ -141,9 +143,34 @@ def _t_quantile(level: float, df: float) -> float:
     return float(scipy_stats().t.ppf(0.5 + level / 2, df))
 
 
+# -- scale -----------------------------------------------------------------------------------------------------------------
+
+P = ParamSpec("P")
+
+
+def _scale(*values: FloatArray) -> float:
+    """A power of two near the greatest of the values: squares of what is divided by it neither overflow nor vanish."""
+    greatest = max((float(np.max(np.abs(each))) for each in values if len(each)), default=0.0)
+    return float(2.0 ** min(1000, max(-1000, math.frexp(greatest)[1])))
+
+
+def _scaled(test: Callable[P, Finding]) -> Callable[P, Finding]:
+    """The test on values near 1: a diverged run may have logged 1e300."""
+
+    @wraps(test)
+    def scaled(*args: P.args, **kwargs: P.kwargs) -> Finding:
+        scale = _scale(*(each for each in args if isinstance(each, np.ndarray)))
+        near_one = cast(Any, [each / scale if isinstance(each, np.ndarray) else each for each in args])
+        found = test(*near_one, **kwargs)
+        return replace(found, difference=found.difference * scale, low=found.low * scale, high=found.high * scale)
+
+    return scaled
+
+
 # -- independent values ----------------------------------------------------------------------------------------------------
 
 
+@_scaled
 def welch_t(reference: FloatArray, candidate: FloatArray, level: float = 0.95) -> Finding:
     """Welch's t-test [1]_: two independent sets, each with a spread of its own.
 
@@ -177,6 +204,7 @@ def welch_t(reference: FloatArray, candidate: FloatArray, level: float = 0.95) -
 # -- pairs -----------------------------------------------------------------------------------------------------------------
 
 
+@_scaled
 def paired_t(differences: FloatArray, level: float = 0.95) -> Finding:
     """Student's t-test of paired differences.
 
@@ -199,6 +227,7 @@ def paired_t(differences: FloatArray, level: float = 0.95) -> Finding:
     )  # fmt: skip
 
 
+@_scaled
 def corrected_t(differences: FloatArray, test_ratio: float, level: float = 0.95) -> Finding:
     """The corrected resampled t-test of Nadeau and Bengio [4]_, for folds or random splits of one data set.
 
@@ -240,6 +269,7 @@ def _t_of_differences(
     return Finding(test, mean, mean - half, mean + half, p_value, effect, "Hedges' g of the differences", assumptions)
 
 
+@_scaled
 def wilcoxon(differences: FloatArray, level: float = 0.95) -> Finding:
     """Wilcoxon's signed-rank test [2]_, with the Hodges-Lehmann estimate and its interval.
 
@@ -293,6 +323,7 @@ def _signed_rank_quantile(n: int, alpha: float) -> int:
     return int(np.searchsorted(np.cumsum(counts) / 2.0**n, alpha / 2, side="right"))
 
 
+@_scaled
 def bootstrap_t(differences: FloatArray, level: float = 0.95, *, seed: int = 0) -> Finding:
     """Paired bootstrap-t [3]_: the distribution of the t statistic is had from the differences themselves.
 

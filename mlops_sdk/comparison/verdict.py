@@ -242,7 +242,9 @@ def _chosen(pair: Pair, question: Question, subjects: Sequence[Subject], verdict
         return replace(verdict, finding=finding, notes=verdict.notes + note)
     if pair.pairs is None:
         raise RefusedError(pair.mismatch)
-    differences = as_array([new - old for old, new in pair.pairs])
+    differences = as_array(finite([new - old for old, new in pair.pairs]))
+    if len(differences) < len(pair.pairs):
+        raise RefusedError("the differences are too large to be calculated with")
     verdict = replace(verdict, n_reference=len(differences), n_candidate=len(differences), is_paired=True)
     try:
         if test == "corrected":
