@@ -69,7 +69,7 @@ class Comparison:
         self.verdicts: tuple[Verdict, ...] = tuple(judge(subjects, questions)) if questions else ()
         self.groups: tuple[GroupSummary, ...] = ()
         if self.is_of_groups:
-            self.groups = tuple(summarise(subject, each) for each in questions for subject in subjects)
+            self.groups = tuple(row for each in questions for row in summarise(subjects, each))
 
     @property
     def is_of_groups(self) -> bool:

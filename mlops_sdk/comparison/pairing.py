@@ -73,7 +73,8 @@ def _keys(subjects: Sequence[Subject], question: Question, *, is_folds: bool) ->
     """
     names: list[Sequence[str]] = [(*FOLDS, *SPLITS)] if is_folds else [question.seed]
     for further in (REPEATS, question.seed):
-        if is_folds and any(_has_twice(each) for each in _labels(subjects, names)):
+        is_said = any(has_any(subject, further) for subject in subjects)
+        if is_folds and is_said and any(map(_has_twice, _labels(subjects, names))):
             names.append(further)
     return _labels(subjects, names)
 

@@ -57,7 +57,7 @@ def parse(file: str, content: bytes) -> Predictions:
     """
     try:
         columns = _READERS[file.rpartition(".")[2].lower()](content)
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
+    except (ValueError, LookupError, TypeError, RecursionError, csv.Error) as error:
         raise InvalidValueError(f"{file} could not be read as a table: {error}") from error
     if _TRUTH not in columns or _PREDICTED not in columns:
         raise InvalidValueError(f"{file} needs the columns {_TRUTH} and {_PREDICTED}")

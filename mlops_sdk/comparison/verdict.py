@@ -128,17 +128,22 @@ class GroupSummary:
     level: float
 
 
-def summarise(subject: Subject, question: Question) -> GroupSummary:
-    """The row of a group.
+def summarise(subjects: Sequence[Subject], question: Question) -> list[GroupSummary]:
+    """The row of each group.
 
     Raises
     ------
     InvalidValueError
-        If the best value is asked for and the direction is not known.
+        If no run has the metric, or the best value is asked for and the direction is not known.
     MissingDependencyError
         Without scipy.
     """
-    values = finite(values_of(subject, question, _direction(question, [subject])))
+    direction = _direction(question, subjects)
+    return [_summary(subject, question, direction) for subject in subjects]
+
+
+def _summary(subject: Subject, question: Question, direction: Direction | None) -> GroupSummary:
+    values = finite(values_of(subject, question, direction))
     level = 1 - question.alpha
     try:
         ratio = test_ratio([subject], question) if has_any(subject, (*FOLDS, *SPLITS)) else 0.0
@@ -169,7 +174,7 @@ def judge(subjects: Sequence[Subject], questions: Sequence[Question]) -> list[Ve
     """
     found: list[tuple[Verdict, Direction | None, float]] = []
     for question in questions:
-        direction = _direction(question, subjects)
+        direction = None if question.test == "mcnemar" else _direction(question, subjects)
         for reference, candidate in itertools.combinations(subjects, 2):
             verdict = _test(reference, candidate, question, direction)
             found.append((verdict, "max" if verdict.metric == ACCURACY else direction, question.alpha))

@@ -119,8 +119,7 @@ class RunGroups(Sequence[RunGroup]):
         (question,) = options.questions()
         read = iter(records([run for group in self._groups for run in group], _TABLE_PARTS))
         subjects = [Subject(group.group_label, [next(read) for _ in group], is_group=True) for group in self._groups]
-        _refuse_unknown_metric(question.metric, subjects)
-        return GroupTable([summarise(subject, question) for subject in subjects])
+        return GroupTable(summarise(subjects, question))
 
     def compare(self, metric: str | Sequence[str], **options: Any) -> Comparison:
         """Whether groups differ by more than noise, every pair of them.
@@ -156,11 +155,6 @@ class RunGroups(Sequence[RunGroup]):
         InvalidValueError, MissingDependencyError
         """
         return self.table(metric, **options).plot(ax=ax)
-
-
-def _refuse_unknown_metric(metric: str, subjects: Sequence[Subject]) -> None:
-    if not any(metric in record.parts.metrics for subject in subjects for record in subject.records):
-        raise InvalidValueError(f"none of these runs has metric {metric!r}", key=metric)
 
 
 # -- making groups ---------------------------------------------------------------------------------------------------------
