@@ -55,11 +55,14 @@ def _dataset_note(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def _digest_note(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if _agree(old, new, "digest"):
         return f"{_SAME_DATA} under another description"
+    if old.get("salt_id") != new.get("salt_id"):
+        return "digests with different salts cannot be compared"
+    has_order = _is_known(old, "digest") and _is_known(new, "digest")
     if _agree(old, new, "content_digest", "content"):
-        return "same rows in another order"
+        return "same rows in another order" if has_order else f"{_SAME_DATA}, whose order is not known"
     if _agree(old, new, "schema_digest", "schema"):
         return "same columns, other values"
-    return "other data" if _is_known(old, "digest") and _is_known(new, "digest") else ""
+    return "other data" if has_order else ""
 
 
 def _agree(old: Mapping[str, Any], new: Mapping[str, Any], *names: str) -> bool:
@@ -77,28 +80,13 @@ def _row_note(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _column_notes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    before, after = _columns(old), _columns(new)
-    if before and after:
+    before, after = old.get("columns"), new.get("columns")
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
         yield _named("columns added", [name for name in after if name not in before])
         yield _named("columns removed", [name for name in before if name not in after])
         yield _named(
             "columns changed", [name for name in after if name in before and not same(before[name], after[name])]
         )
-
-
-def _columns(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """What identifies each column, whether columns are listed or named; nothing where they were not recorded so."""
-    columns = dataset.get("columns")
-    if isinstance(columns, Mapping):
-        return {str(name): _column(value) for name, value in columns.items()}
-    if isinstance(columns, Sequence) and not isinstance(columns, str):
-        named = [each for each in columns if isinstance(each, Mapping) and "name" in each]
-        return {str(each["name"]): _column(each) for each in named}
-    return {}
-
-
-def _column(value: Any) -> Any:
-    return value.get("digest", value) if isinstance(value, Mapping) else value
 
 
 def _named(what: str, names: Sequence[str]) -> str:

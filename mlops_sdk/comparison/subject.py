@@ -133,8 +133,33 @@ def _datasets(logged: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     for context, dataset in zip(contexts, known, strict=True):
         name = str(dataset.get("name") or "")
         key = context if context and contexts.count(context) == 1 else "/".join(filter(None, (context, name)))
-        named[key or "dataset"] = dataset  # logged again under one name: the last stands
+        named[key or "dataset"] = _identity(dataset)  # logged again under one name: the last stands
     return named
+
+
+_BULK = ("version", "profile", "lookup", "smallest", "lanes", "secure", "unf", "artifact", "parts", "files")
+"""What a fingerprint is made of, or tells of the data, besides what identifies it: long, and no difference of its own."""
+
+
+def _identity(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells data apart; columns by name and digest."""
+    kept = {str(key): value for key, value in dataset.items() if key not in _BULK}
+    if columns := _columns(dataset.get("columns")):
+        kept["columns"] = columns
+    return kept
+
+
+def _columns(columns: Any) -> dict[str, Any]:
+    """Digests by name, whether columns are listed or named; nothing where they were not recorded so."""
+    if isinstance(columns, Mapping):
+        return {str(name): _column(value) for name, value in columns.items()}
+    if isinstance(columns, Sequence) and not isinstance(columns, str):
+        return {str(each["name"]): _column(each) for each in columns if isinstance(each, Mapping) and "name" in each}
+    return {}
+
+
+def _column(value: Any) -> Any:
+    return value.get("digest", value) if isinstance(value, Mapping) else value
 
 
 def _git(environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,8 @@ DIGITS = {
     [
         ({"name": "other"}, "same data under another description"),
         ({"digest": "e" * 64}, "same rows in another order"),
+        ({"digest": None}, "same data, whose order is not known"),
+        ({"digest": "e" * 64, "salt_id": "s"}, "digests with different salts cannot be compared"),
         ({"digest": "e" * 64, "content_digest": "f", "n_rows": 1200}, "same columns, other values, 100 -> 1,200 rows"),
         (
             {"digest": "e", "content_digest": "f", "schema_digest": "g", "columns": {"b": {"digest": "9"}, "c": {}}},
@@ -142,6 +144,18 @@ def test_columns_may_be_listed_and_fields_may_be_missing_or_of_any_type() -> Non
     assert runs(
         record(datasets=[{"context": "train"}]), record(datasets=[{"context": "train", "digest": "x"}])
     ).datasets
+
+
+def test_what_a_fingerprint_is_made_of_is_no_difference() -> None:
+    bulky = DIGITS | {
+        "lookup": "x" * 1000,
+        "profile": {"a": 1},
+        "columns": [{"name": "a", "digest": "1", "profile": {}}],
+    }
+    less = DIGITS | {"columns": [{"name": "a", "digest": "1"}], "artifact": "datasets/x.json"}
+    assert not runs(record(datasets=[bulky]), record(datasets=[less])).datasets
+    found = runs(record(datasets=[bulky]), record(datasets=[less | {"digest": "e"}])).datasets["train"]
+    assert "lookup" not in found.values[0]
 
 
 def test_two_datasets_of_one_context_are_told_by_name() -> None:
