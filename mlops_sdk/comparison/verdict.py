@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlops_sdk.comparison import paired as paired_tests
 from mlops_sdk.comparison import statistics
 from mlops_sdk.comparison.metrics import direction_of
 from mlops_sdk.comparison.pairing import Pair, as_array, finite, has_any, paired, test_ratio, values_of
@@ -253,7 +254,7 @@ def _chosen(pair: Pair, question: Question, subjects: Sequence[Subject], verdict
     verdict = replace(verdict, n_reference=len(differences), n_candidate=len(differences), is_paired=True)
     try:
         if test == "corrected":
-            finding = statistics.corrected_t(differences, test_ratio(subjects, question), level)
+            finding = paired_tests.corrected_t(differences, test_ratio(subjects, question), level)
         else:
             finding = _PAIRED[test](differences, level)
     except RefusedError as error:
@@ -262,9 +263,9 @@ def _chosen(pair: Pair, question: Question, subjects: Sequence[Subject], verdict
 
 
 _PAIRED: Mapping[str, Callable[[FloatArray, float], Finding]] = {
-    "paired_t": statistics.paired_t,
-    "wilcoxon": statistics.wilcoxon,
-    "bootstrap": statistics.bootstrap_t,
+    "paired_t": paired_tests.paired_t,
+    "wilcoxon": paired_tests.wilcoxon,
+    "bootstrap": paired_tests.bootstrap_t,
 }
 
 
@@ -273,7 +274,7 @@ def _fitting_test(pair: Pair) -> str:
         return "corrected"
     if pair.pairs is None:
         return "welch"
-    return "wilcoxon" if _LEAST_WILCOXON <= len(pair.pairs) <= statistics.MOST_N_RANKS else "paired_t"
+    return "wilcoxon" if _LEAST_WILCOXON <= len(pair.pairs) <= paired_tests.MOST_N_RANKS else "paired_t"
 
 
 # -- predictions -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from mlops_sdk.comparison import statistics
+from mlops_sdk.comparison import paired, statistics
 from mlops_sdk.comparison.statistics import Finding
 
 N_SIMULATIONS = 2000
@@ -37,14 +37,14 @@ def test_welch(n: int, m: int, spread: float) -> None:
 
 @pytest.mark.parametrize("n", [3, 5, 20])
 def test_paired_t(n: int) -> None:
-    covered, wrong = rates(lambda g: statistics.paired_t(g.normal(size=n)))
+    covered, wrong = rates(lambda g: paired.paired_t(g.normal(size=n)))
     assert 0.93 <= covered <= 0.97
     assert wrong <= 0.06
 
 
 @pytest.mark.parametrize("n, draw", [(7, "normal"), (10, "laplace"), (60, "uniform")])
 def test_wilcoxon(n: int, draw: str) -> None:
-    covered, wrong = rates(lambda g: statistics.wilcoxon(getattr(g, draw)(-1.0, 1.0, size=n) - MIDDLE[draw]))
+    covered, wrong = rates(lambda g: paired.wilcoxon(getattr(g, draw)(-1.0, 1.0, size=n) - MIDDLE[draw]))
     assert 0.93 <= covered <= 0.97
     assert wrong <= 0.06
 
@@ -54,7 +54,7 @@ MIDDLE = {"normal": -1.0, "laplace": -1.0, "uniform": 0.0}
 
 @pytest.mark.parametrize("n", [10, 30])
 def test_bootstrap(n: int) -> None:
-    covered, wrong = rates(lambda g: statistics.bootstrap_t(g.normal(size=n)))
+    covered, wrong = rates(lambda g: paired.bootstrap_t(g.normal(size=n)))
     assert 0.93 <= covered <= 0.97
     assert wrong <= 0.06
 
@@ -98,8 +98,8 @@ def simulated_differences() -> np.ndarray:
 
 def test_a_naive_t_test_declares_winners_among_equals_and_the_corrected_one_does_not() -> None:
     differences = simulated_differences()
-    naive = [statistics.paired_t(each) for each in differences]
-    corrected = [statistics.corrected_t(each, TEST_SHARE / (1 - TEST_SHARE)) for each in differences]
+    naive = [paired.paired_t(each) for each in differences]
+    corrected = [paired.corrected_t(each, TEST_SHARE / (1 - TEST_SHARE)) for each in differences]
     wrong = [float(np.mean([each.p_value <= 0.05 for each in found])) for found in (naive, corrected)]
     print(f"naive {wrong[0]:.1%}, corrected {wrong[1]:.1%}")
     assert wrong[0] > 0.17

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 import mlops_sdk
-from mlops_sdk.comparison import statistics
+from mlops_sdk.comparison import paired, statistics
 from mlops_sdk.comparison.statistics import RefusedError, holm
 
 # Student's sleep data, as R documents it: extra hours of sleep of ten patients with two drugs (Biometrika 6, 1908).
@@ -34,13 +34,13 @@ def test_welch_as_published() -> None:
 
 
 def test_paired_t_as_published() -> None:
-    found = statistics.paired_t(SLEEP)
+    found = paired.paired_t(SLEEP)
     assert (found.difference, found.p_value) == (pytest.approx(1.58), pytest.approx(0.002833, abs=1e-6))
     assert (found.low, found.high) == (pytest.approx(0.7001142, abs=1e-6), pytest.approx(2.4598858, abs=1e-6))
 
 
 def test_wilcoxon_as_published() -> None:
-    found = statistics.wilcoxon(AFTER - BEFORE)
+    found = paired.wilcoxon(AFTER - BEFORE)
     assert found.p_value == pytest.approx(0.0390625)
     assert found.difference == pytest.approx(-0.46)
     assert (found.low, found.high) == (pytest.approx(-0.786), pytest.approx(-0.010))
@@ -65,11 +65,11 @@ def test_holm_as_in_r() -> None:
 
 def test_the_correction_of_nadeau_and_bengio_by_hand() -> None:
     differences = np.array([0.02, -0.01, 0.03, 0.01, 0.0])
-    found = statistics.corrected_t(differences, 1 / 4)
+    found = paired.corrected_t(differences, 1 / 4)
     t = 0.01 / math.sqrt((1 / 5 + 1 / 4) * 0.00025)
     assert found.p_value == pytest.approx(2 * stats.t.sf(t, 4))
     assert (found.low + found.high) / 2 == pytest.approx(0.01)
-    assert statistics.corrected_t(differences, 0.0).p_value == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    assert paired.corrected_t(differences, 0.0).p_value == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
 
 
 def test_the_mean_and_its_interval() -> None:
@@ -88,7 +88,7 @@ def test_ranks_of_the_interval_are_those_of_the_signed_rank_distribution(n: int)
     """Every assignment of signs is counted, one by one."""
     sums = np.array([np.dot(signs, range(1, n + 1)) for signs in itertools.product((0, 1), repeat=n)])
     for alpha in (0.01, 0.05, 0.1, 0.2):
-        rank = statistics._signed_rank_quantile(n, alpha)
+        rank = paired._signed_rank_quantile(n, alpha)
         assert rank == 0 or np.mean(sums <= rank - 1) <= alpha / 2
         assert np.mean(sums <= rank) > alpha / 2
 
@@ -96,7 +96,7 @@ def test_ranks_of_the_interval_are_those_of_the_signed_rank_distribution(n: int)
 @pytest.mark.parametrize("n", [8, 20, 51, 200])
 def test_wilcoxons_interval_holds_what_its_test_would_not_reject(n: int) -> None:
     differences = np.random.default_rng(n).normal(0.3, 1.0, size=n)
-    found = statistics.wilcoxon(differences)
+    found = paired.wilcoxon(differences)
     width = found.high - found.low
     for shift, is_inside in ((found.low, False), (found.high, False), (found.low, True), (found.high, True)):
         moved = shift + (1 if (shift == found.low) == is_inside else -1) * 0.02 * width
@@ -105,8 +105,8 @@ def test_wilcoxons_interval_holds_what_its_test_would_not_reject(n: int) -> None
 
 def test_the_bootstrap_is_the_same_each_time_and_near_the_t_test() -> None:
     differences = np.random.default_rng(3).normal(0.1, 0.2, size=40)
-    one, two = (statistics.bootstrap_t(differences) for _ in range(2))
-    exact = statistics.paired_t(differences)
+    one, two = (paired.bootstrap_t(differences) for _ in range(2))
+    exact = paired.paired_t(differences)
     assert one == two
     assert (one.low, one.high) == (pytest.approx(exact.low, abs=0.01), pytest.approx(exact.high, abs=0.01))
     assert one.p_value == pytest.approx(exact.p_value, abs=0.01)
@@ -116,10 +116,10 @@ def test_effects_are_free_of_small_sample_bias() -> None:
     """Hedges' factor against the exact one, by gamma functions."""
     for df in (2, 4, 10, 50):
         exact = math.gamma(df / 2) / (math.sqrt(df / 2) * math.gamma((df - 1) / 2))
-        assert statistics._small_sample_correction(df) == pytest.approx(exact, rel=0.015)
+        assert statistics.small_sample_correction(df) == pytest.approx(exact, rel=0.015)
 
 
-@pytest.mark.parametrize("test", [statistics.paired_t, statistics.wilcoxon, statistics.bootstrap_t])
+@pytest.mark.parametrize("test", [paired.paired_t, paired.wilcoxon, paired.bootstrap_t])
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e150])
 def test_findings_scale_with_their_unit(test: Callable[..., statistics.Finding], scale: float) -> None:
     found, plain = test(SLEEP * scale), test(SLEEP)
@@ -130,19 +130,19 @@ def test_findings_scale_with_their_unit(test: Callable[..., statistics.Finding],
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_fewer_than_three_are_refused(n: int) -> None:
     few, many = SLEEP[:n], SLEEP
-    for test in (statistics.paired_t, statistics.wilcoxon, statistics.bootstrap_t):
+    for test in (paired.paired_t, paired.wilcoxon, paired.bootstrap_t):
         with pytest.raises(RefusedError, match=f"n = {n}"):
             test(few)
     with pytest.raises(RefusedError, match="at least 3"):
         statistics.welch_t(many, few)
     with pytest.raises(RefusedError, match="at least 3"):
-        statistics.corrected_t(few, 0.1)
+        paired.corrected_t(few, 0.1)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -3e300, 1e-310])
 def test_values_without_a_spread_are_refused(value: float) -> None:
     same = np.full(10, value)
-    for test in (statistics.paired_t, statistics.wilcoxon, statistics.bootstrap_t):
+    for test in (paired.paired_t, paired.wilcoxon, paired.bootstrap_t):
         with pytest.raises(RefusedError, match="do not vary"):
             test(same)
     with pytest.raises(RefusedError, match="do not vary"):
@@ -151,7 +151,7 @@ def test_values_without_a_spread_are_refused(value: float) -> None:
 
 def test_too_many_pairs_for_ranks_are_refused_with_what_to_do() -> None:
     with pytest.raises(RefusedError, match="paired_t"):
-        statistics.wilcoxon(np.arange(2001.0))
+        paired.wilcoxon(np.arange(2001.0))
 
 
 def test_mcnemar_on_equal_and_on_no_predictions() -> None:
@@ -165,6 +165,6 @@ def test_mcnemar_on_equal_and_on_no_predictions() -> None:
 def test_without_scipy_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(mlops_sdk.MissingDependencyError, match=r"pip install 'mlops_sdk\[stats\]'"):
-        statistics.paired_t(SLEEP)
+        paired.paired_t(SLEEP)
     with pytest.raises(mlops_sdk.MissingDependencyError, match="compare"):
         statistics.describe(SLEEP)
