@@ -214,7 +214,7 @@ def mcnemar(only_reference: int, only_candidate: int, n: int, level: float = 0.9
 
     Notes
     -----
-    Conditional on the examples in which the two differ: the interval of the difference in accuracy is that of
+    Conditional on the examples that only one of the two got right, whose ratio is the effect: the interval of the difference in accuracy is that of
     Clopper and Pearson for the share of them that the candidate got right.
     """
     if n < 1:
@@ -225,7 +225,7 @@ def mcnemar(only_reference: int, only_candidate: int, n: int, level: float = 0.9
         "examples that are independent of each other",
         "says nothing of training again: one model a side",
     )
-    name, effect = "McNemar's exact test", "odds ratio of the examples that only one got right"
+    name, effect = "McNemar's exact test", "odds ratio"
     if n_discordant == 0:
         return Finding(name, 0.0, 0.0, 0.0, 1.0, 1.0, effect, assumptions)
     found = scipy_stats().binomtest(only_candidate, n_discordant)

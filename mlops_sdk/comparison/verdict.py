@@ -176,7 +176,7 @@ def judge(subjects: Sequence[Subject], questions: Sequence[Question]) -> list[Ve
     found: list[tuple[Verdict, Direction | None, float]] = []
     for question in questions:
         direction = None if question.test == "mcnemar" else _direction(question, subjects)
-        for reference, candidate in itertools.combinations(subjects, 2):
+        for reference, candidate in itertools.combinations(_with_metric(subjects, question), 2):
             verdict = _test(reference, candidate, question, direction)
             found.append((verdict, "max" if verdict.metric == ACCURACY else direction, question.alpha))
     tested = [verdict.finding.p_value for verdict, _, _ in found if verdict.finding is not None]
@@ -185,6 +185,12 @@ def judge(subjects: Sequence[Subject], questions: Sequence[Question]) -> list[Ve
         verdict if verdict.finding is None else _concluded(verdict, next(adjusted), direction, alpha)
         for verdict, direction, alpha in found
     ]
+
+
+def _with_metric(subjects: Sequence[Subject], question: Question) -> Sequence[Subject]:
+    """Those that have the metric at all, where that leaves something to compare: the table of groups says who has not."""
+    having = [each for each in subjects if any(question.metric in record.parts.metrics for record in each.records)]
+    return having if len(having) > 1 else subjects
 
 
 def _concluded(verdict: Verdict, p_adjusted: float, direction: Direction | None, alpha: float) -> Verdict:

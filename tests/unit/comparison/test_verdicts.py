@@ -206,6 +206,14 @@ def mlops_holm(p_values: list[float]) -> list[float]:
     return [max(min(1.0, (len(order) - i) * order[i]) for i in range(order.index(p) + 1)) for p in p_values]
 
 
+def test_a_group_without_the_metric_is_in_the_table_and_in_no_pair() -> None:
+    found = groups(group("a", LOW), group("none", [None, None]), group("b", HIGH))  # type: ignore[list-item]
+    assert [(each.reference, each.candidate) for each in found.verdicts] == [("a", "b")]
+    assert [each.description.n for each in found.groups] == [8, 0, 8]
+    alone = groups(group("a", LOW), group("none", [None, None]))  # type: ignore[list-item]
+    assert "n = 0" in alone.verdicts[0].reason
+
+
 def test_several_metrics_are_one_family() -> None:
     a, b = (
         Subject(
