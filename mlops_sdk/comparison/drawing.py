@@ -34,7 +34,7 @@ def draw(comparison: Comparison, *, ax: Axes | None = None) -> Axes:
     if not changed:
         raise InvalidValueError("there is nothing to draw: no metric that both have differs")
     marked = {each.key: _COLOURS[each.trend] for each in changed if each.trend in _COLOURS}
-    label = f"change in %, {comparison.labels[-1][:40]} beside {comparison.labels[0][:40]} (green: better, red: worse)"
+    label = f"change in % of the greater value, {comparison.labels[-1][:40]} beside {comparison.labels[0][:40]}"
     return bars([_bar(each) for each in changed], xlabel=label, reference=0.0, style="bars", marked=marked, ax=ax)
 
 

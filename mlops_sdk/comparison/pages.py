@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from mlops_sdk.comparison.report import Block, blocks, groups_block
+from mlops_sdk.comparison.report import MAX_SENTENCE, Block, blocks, groups_block
 from mlops_sdk.markup.cards import card, faint, section, table
-from mlops_sdk.markup.elements import Html, element, join
+from mlops_sdk.markup.elements import Html, element, join, text
 
 if TYPE_CHECKING:
     from mlops_sdk.comparison.comparison import Comparison
@@ -28,17 +29,19 @@ def page(comparison: Comparison) -> Html:
 
 
 def _body(block: Block) -> Html:
-    tones = [*block.tones, *([""] * (len(block.rows) - len(block.tones)))]
-    rows = [[*row[:-1], _toned(row[-1], tone)] for row, tone in zip(block.rows, tones, strict=True)]
-    body = table(block.columns, rows) if rows else Html()
+    rows = [[*row[:-1], _toned(row[-1], tone)] for row, tone in zip_longest(block.rows, block.tones, fillvalue="")]
+    if len(block.columns) == 1:
+        body = join(element("div", *row) for row in rows)
+    else:
+        body = table(block.columns, rows) if rows else Html()
     return join([body, element("div", faint(block.more))]) if block.more else body
 
 
-def _toned(text: str, tone: str) -> str | Html:
+def _toned(content: str, tone: str) -> Html:
     """The last cell with a mark in the colour of its tone; the words say the same."""
-    if tone not in _COLOURS:
-        return text
-    return join([element("span", "● ", style=f"color:{_COLOURS[tone]}"), text])
+    shown = text(content, MAX_SENTENCE)
+    mark = element("span", "● ", style=f"color:{_COLOURS[tone]}") if tone in _COLOURS else ""
+    return join([mark, shown])
 
 
 def groups_page(groups: Sequence[GroupSummary]) -> Html:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from mlops_sdk.comparison.comparison import Comparison
 
 MAX_CELL = 120
+MAX_SENTENCE = 1000
 _MOST_RESULTS = 8
 _MOST_COLUMNS = 6
 _MOST_VERDICTS = 15
 _MOST_NOTES = 8
-_MAX_SENTENCE = 1000
 _GAP = "  "
 
 
@@ -276,7 +276,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     from rich.cells import cell_len, chop_cells
 
     lines = [""]
-    for word in clipped(text, _MAX_SENTENCE).split(" "):
+    for word in clipped(text, MAX_SENTENCE).split(" "):
         for part in chop_cells(word, max(20, width - 3 * len(_GAP))) or [""]:
             if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(part) > width - 2 * len(_GAP):
                 lines.append("")
