@@ -11,7 +11,7 @@ from mlops_sdk.comparison.difference import MISSING, Difference, all_same, relat
 from mlops_sdk.comparison.subject import Subject
 from mlops_sdk.entities import MetricSummary
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.values.directions import Direction, known_direction
+from mlops_sdk.values.directions import Direction, agreed_direction
 
 SUMMARIES = ("last", "best", "min", "max", "mean", "first", "count", "nan_count", "last_step")
 Trend = Literal["better", "worse", "greater", "less", ""]
@@ -79,15 +79,8 @@ def direction_of(key: str, subjects: Sequence[Subject], mode: str = "auto") -> D
         return "max" if mode == "max" else "min"
     if mode != "auto":
         raise InvalidValueError(f"mode is {mode!r}; use 'max', 'min' or 'auto'", key=key)
-    said = {
-        definition.mode
-        for subject in subjects
-        for record in subject.records
-        if (definition := record.parts.definitions.get(key)) is not None and definition.mode is not None
-    }
-    if len(said) > 1:
-        return None
-    return said.pop() if said else known_direction(key)
+    definitions = [record.parts.definitions.get(key) for subject in subjects for record in subject.records]
+    return agreed_direction((each.mode for each in definitions if each is not None), key)
 
 
 def metric_differences(subjects: Sequence[Subject]) -> Iterator[MetricDifference]:

@@ -12,27 +12,28 @@ References
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
 Direction: TypeAlias = Literal["max", "min"]
 
 _MAX = """
-    accuracy acc balanced_accuracy bal_acc top_k_accuracy score auc auroc roc_auc auc_roc rocauc aucpr auprc pr_auc prauc
+    accuracy acc balanced_accuracy bal_acc top_k_accuracy top1 top5 score auc auroc roc_auc auc_roc rocauc aucpr auprc pr_auc prauc
     average_precision ap map f1 f2 fbeta f_score f_measure fscore precision recall sensitivity specificity ppv npv tpr tnr
-    true_positive_rate true_negative_rate jaccard iou miou dice dice_score mcc matthews_corrcoef matthews_correlation
+    true_positive_rate true_negative_rate jaccard iou miou dice dice_score dice_coefficient mcc matthews_corrcoef matthews_correlation
     kappa cohen_kappa cohens_kappa quadratic_weighted_kappa qwk
     r2 r_2 r_squared adjusted_r2 explained_variance d2_absolute_error d2_pinball d2_tweedie d2_brier d2_log_loss
     positive_likelihood_ratio
     adjusted_mutual_info adjusted_rand completeness fowlkes_mallows homogeneity mutual_info normalized_mutual_info rand
     v_measure ari ami nmi silhouette calinski_harabasz
-    log_likelihood loglikelihood loglik elbo log_marginal_likelihood
+    likelihood log_likelihood loglikelihood loglik elbo log_marginal_likelihood
     ndcg dcg mrr mean_reciprocal_rank hit_rate hits hit concordance_index c_index
     pearson pearsonr spearman spearmanr kendalltau kendall_tau
-    bleu sacrebleu rouge rouge1 rouge2 rougel rougelsum meteor chrf bertscore exact_match
+    bleu sacrebleu rouge rouge1 rouge2 rougel rougelsum meteor chrf bertscore exact_match em cider rouge_l
     psnr ssim ms_ssim inception_score
     reward return episode_reward episode_return cumulative_reward success_rate win_rate sharpe sharpe_ratio
-    throughput samples_per_second steps_per_second tokens_per_second samples_per_sec tokens_per_sec it_per_s
+    throughput samples_per_second steps_per_second tokens_per_second samples_per_sec tokens_per_sec examples_per_second images_per_second it_per_s it_per_second
 """
 _MIN = """
     loss error err cost objective_loss nll negative_log_likelihood cross_entropy crossentropy log_loss logloss mlogloss bce
@@ -42,12 +43,12 @@ _MIN = """
     mean_squared_log_error root_mean_squared_log_error median_absolute_error squared_error absolute_error
     deviance gamma_deviance poisson_deviance tweedie_deviance pinball_loss
     brier brier_score brier_score_loss ece mce calibration_error hinge_loss hamming_loss zero_one_loss hausdorff
-    negative_likelihood_ratio fpr fnr fdr eer equal_error_rate false_positive_rate false_negative_rate error_rate
-    davies_bouldin inertia aic bic
+    negative_likelihood_ratio fpr fnr fdr eer equal_error_rate false_positive_rate false_negative_rate error_rate misclassification_rate
+    davies_bouldin davies_bouldin_index inertia aic bic
     perplexity ppl bits_per_dim bpd bits_per_character bpc bits_per_byte bpb
     wer cer ter word_error_rate character_error_rate edit_distance
     fid kid lpips regret
-    latency latency_ms latency_s runtime time_s fit_time score_time inference_time
+    latency latency_ms latency_s runtime time_s fit_time score_time inference_time inference_time_s
 """
 # Words that say on which data, or how it was averaged, and leave the direction as it is.
 _QUALIFIERS = """
@@ -95,6 +96,27 @@ def known_direction(key: str) -> Direction | None:
     plain = tuple(_PLAIN_WORD.findall(key.lower()))
     camel = tuple(word.lower() for word in _CAMEL_WORD.findall(key))
     return _of_words(plain) or _of_words(camel)  # `mAP` is one word, `valLoss` is two
+
+
+def agreed_direction(said: Iterable[str | None], key: str) -> Direction | None:
+    """The direction that runs said with `define_metric`, where they agree; what the name says where none did.
+
+    Parameters
+    ----------
+    said : iterable of str or None
+        One a run; None where a run said nothing.
+    key : str
+        Name of the metric.
+
+    Examples
+    --------
+    >>> agreed_direction([None, "min"], "score"), agreed_direction([], "loss"), agreed_direction(["max", "min"], "loss")
+    ('min', 'min', None)
+    """
+    modes = {mode for mode in said if mode is not None}
+    if not modes:
+        return known_direction(key)
+    return None if len(modes) > 1 else "max" if "max" in modes else "min"
 
 
 def _of_words(words: tuple[str, ...]) -> Direction | None:

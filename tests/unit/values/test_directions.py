@@ -17,11 +17,13 @@ def test_each_scorer_of_sklearn_is_better_when_greater(name: str) -> None:
 MORE = (
     "val/acc acc accuracy accuracy_score Accuracy/test f1-score weighted_f1 F1 ROC-AUC auc_roc top5_acc acc1 map@50 mAP50 "
     "mAP_50_95 mIoU mean_iou ndcg@10 recall_at_10 precision@5 Hits@10 R2 psnr rougeL bleu test/avg_reward mean_test_score "
-    "split0_test_score log_likelihood eval_samples_per_second"
+    "split0_test_score log_likelihood eval_samples_per_second "
+    "top1 val/top5 em dice_coefficient rouge_l images_per_second"
 )
 LESS = (
     "loss train_loss Loss/train valLoss val/cls_loss rmse val_rmse MAE MeanSquaredError max_error nll neg_log_likelihood "
-    "brier_score fid_score valid_0.binary_logloss word_error_rate perplexity log_loss eval_runtime mean_fit_time error"
+    "brier_score fid_score valid_0.binary_logloss word_error_rate perplexity log_loss eval_runtime mean_fit_time error "
+    "misclassification_rate davies_bouldin_index inference_time_s"
 )
 UNKNOWN = (
     "lr learning_rate epoch grad_norm grad_norm/loss loss_scale loss_std std_test_score kl custom foo_score neg_foo "
