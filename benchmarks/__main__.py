@@ -25,6 +25,7 @@ def _workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "processes": workloads.processes,
         "paced": lambda: workloads.paced(5 if quick else 60),
         "share": lambda: workloads.share(5 if quick else 20),
+        "compare": workloads.compare_two,
         "memory": lambda: workloads.memory(1_000_000 if quick else 10_000_000),
         "queries": lambda: queries.queries(10_000, 15) + ([] if quick else queries.queries(100_000, 200)),
         "frames": queries.frames,

@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": ("start", "Train a few models, tracked, and show where everything went."),
     "runs": ("runs", "List runs, newest first."),
     "show": ("show", "Show a run: params, metrics, artifacts, and how it ended."),
+    "compare": ("compare", "What changed between runs, and whether it is more than noise."),
     "plot": ("plot", "Draw a metric of runs, into a file or the terminal."),
     "watch": ("watch", "Follow a run until it ends."),
     "experiments": ("runs", "List experiments with the number of their runs."),

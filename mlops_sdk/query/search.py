@@ -88,14 +88,24 @@ def resolve(place: Place, text: str, *, deleted: bool | None = False) -> RunView
     RunNotFoundError, AmbiguousRunError
     """
     catch_up(place)
+    return RunView(place.store, find_run(place.store, text, deleted=deleted))
+
+
+def find_run(store: Store, text: str, *, deleted: bool | None = False) -> RunHead:
+    """The head of the run that `resolve` means, as the store has it now.
+
+    Raises
+    ------
+    RunNotFoundError, AmbiguousRunError
+    """
     if re.fullmatch(r"@[1-9][0-9]{0,8}", text):
-        heads = place.store.find(RunQuery(deleted=deleted, limit=1, offset=int(text[1:]) - 1))
+        heads = store.find(RunQuery(deleted=deleted, limit=1, offset=int(text[1:]) - 1))
     else:
-        heads = place.store.find(RunQuery(id_like=text, deleted=deleted))
+        heads = store.find(RunQuery(id_like=text, deleted=deleted))
         exact = [head for head in heads if head.run_id == text]
         heads = exact or heads
     if not heads:
         raise RunNotFoundError(text)
     if len(heads) > 1:
         raise AmbiguousRunError(text, [f"{head.run_id} ({head.name})" for head in heads])
-    return RunView(place.store, heads[0])
+    return heads[0]
