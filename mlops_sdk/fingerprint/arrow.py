@@ -107,7 +107,7 @@ class _Reader:
             return f"decimal({self._view.decimal_precision}, {self._view.decimal_scale})"
         simple = {"date32": "date", "date64": "date", "time32": "time", "time64": "time", "na": "null"}
         nested = {"list": "list", "large_list": "list", "fixed_size_list": "list", "list_view": "list", "map": "struct"}
-        return (simple | nested | _NAMES | _TEXTS).get(self._kind, self._kind)
+        return str((simple | nested | _NAMES | _TEXTS).get(self._kind, self._kind))
 
     def column(self, view: Any, array: Any, skip: int, n: int) -> Column:
         """`n` values of an array, after the first `skip`."""

@@ -7,15 +7,13 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer  # type: ignore[attr-defined]  # 3.12; read by type checkers only
-
     from numpy.typing import NDArray
 
     Words = NDArray[np.uint64]
@@ -127,6 +125,9 @@ class Column(Protocol):
 
     def cells(self, start: int, stop: int, rules: Rules) -> Cells:
         """Rows from `start` to before `stop`, in canonical form."""
+
+    def python_values(self) -> Iterable[Any]:
+        """The values as Python has them; None where missing."""
 
 
 @dataclass(slots=True)

@@ -192,7 +192,8 @@ class Diff:
 def compare(before: Fingerprint, after: Fingerprint) -> Diff:
     """See `Fingerprint.diff`."""
     check_comparable(before, after)
-    if before.parts or after.parts or before.files or after.files:
+    is_bare = not (before.fields and after.fields)
+    if before.parts or after.parts or (is_bare and (before.files or after.files)):
         return _compare_collections(before, after)
     return _compare_tables(before, after)
 
@@ -231,7 +232,7 @@ def _compare_tables(before: Fingerprint, after: Fingerprint) -> Diff:
     retyped = {name: (old[name].type, new[name].type) for name in shared if old[name].type != new[name].type}
     dropped = [name for name in dropped if name not in renamed]
     added = [name for name in added if name not in renamed.values()]
-    rows = _rows(before, after) if list(sorted(old)) == list(sorted(new)) else _Rows()
+    rows = _rows(before, after) if sorted(old) == sorted(new) else _Rows()
     is_rest_same = not (changed or dropped or added) and before.n_rows == after.n_rows
     verdict = _verdict(before, after, same_content=same_content, renamed=bool(renamed), is_rest_same=is_rest_same)
     return Diff(
@@ -337,7 +338,8 @@ def _share_of(mine: Fingerprint, theirs: Fingerprint, *, is_shared: bool) -> Est
     At and below the lower of the two limits both samples are whole. So the rows of `mine` that lie there are a uniform
     sample of its distinct rows, of each of which it is known whether the other has it: a binomial share, times the size.
     """
-    assert mine.smallest is not None and theirs.smallest is not None
+    assert mine.smallest is not None
+    assert theirs.smallest is not None
     limit = np.uint64(min(mine.smallest.limit, theirs.smallest.limit))
     own, other = (each.smallest.hashes[each.smallest.hashes <= limit] for each in (mine, theirs) if each.smallest)
     both = len(np.intersect1d(own, other, assume_unique=True))

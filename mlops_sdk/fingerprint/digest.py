@@ -81,7 +81,7 @@ class ColumnDigest:
         if cells.nulls is not None:
             rows = np.flatnonzero(cells.nulls)
             self.n_nulls += len(rows)
-            self._nulls.update(memoryview((rows + self.n_rows).astype("<u8")).cast("B"))
+            self._nulls.update((rows + self.n_rows).astype("<u8").data.cast("B"))
         self.n_rows += len(cells.codes)
         for part in cells.parts:
             for hasher, stream in zip(self._hashers(part.kind), part.streams, strict=False):
@@ -127,7 +127,7 @@ class ColumnDigest:
 def _bytes_of(stream: np.ndarray[Any, Any]) -> memoryview | bytes:
     if not stream.dtype.isnative or (stream.dtype.itemsize > 1 and not _IS_LITTLE):
         stream = stream.astype(stream.dtype.newbyteorder("<"))
-    return memoryview(stream.view(np.uint8)) if stream.flags.c_contiguous else stream.tobytes()
+    return stream.view(np.uint8).data if stream.flags.c_contiguous else stream.tobytes()
 
 
 _IS_LITTLE = bool(np.array([1], dtype=np.uint16).view(np.uint8)[0])

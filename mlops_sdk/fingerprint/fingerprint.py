@@ -93,6 +93,8 @@ class Fingerprint:
     name, context : str or None
     files : mapping of str to str
         Of files: BLAKE3 of the bytes by path.
+    error : str or None
+        Why there is none: `log_dataset` could not make it. Such a fingerprint is falsy.
 
     Notes
     -----
@@ -123,6 +125,8 @@ class Fingerprint:
     context: str | None = None
     row_hashes: NDArray[np.uint64] | None = field(default=None, repr=False)
     source: Any = field(default=None, repr=False)
+    unf_text: str | None = field(default=None, repr=False)
+    error: str | None = None
 
     @property
     def columns(self) -> Mapping[str, ColumnFingerprint]:
@@ -192,6 +196,9 @@ class Fingerprint:
 
         return merge(self, other)
 
+    def __bool__(self) -> bool:
+        return self.error is None
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Fingerprint):
             return NotImplemented
@@ -231,6 +238,8 @@ class Fingerprint:
         if self.parts:
             flags = {"with_profile": with_profile, "with_sketches": with_sketches}
             said["parts"] = {name: part.to_dict(**flags) for name, part in self.parts.items()}
+        if self.unf_text is not None:
+            said["unf"] = self.unf_text
         if self.files:
             said["files"] = dict(self.files)
         return said
@@ -274,7 +283,7 @@ def _from_dict(said: JsonDict) -> Fingerprint:
         smallest=None if smallest is None else Smallest.from_text(smallest["hashes"], int(smallest["k"])),
         secure_state=state, salt_id=said["salt_id"], nan_is_null=bool(said["nan_is_null"]),
         parts={name: Fingerprint.from_dict(part) for name, part in said.get("parts", {}).items()},
-        files=dict(said.get("files", {})), target=said["target"], name=said["name"], context=said["context"],
+        files=dict(said.get("files", {})), unf_text=said.get("unf"), target=said["target"], name=said["name"], context=said["context"],
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def column_of(array: NDArray[Any]) -> Column:
     if kind == "c" and size <= 16:
         return Complexes(array)
     if kind == "O":
-        return Objects(array)
+        return Objects(array.tolist())
     if kind == "U":
         return texts.of_strings(array.tolist())
     if kind == "S":

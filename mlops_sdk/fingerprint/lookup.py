@@ -205,7 +205,12 @@ class Smallest:
         if len(self.hashes) == self.k:
             hashes = hashes[hashes < self.hashes[-1]]
         if len(hashes):
-            self.hashes = np.unique(np.concatenate([self.hashes, hashes]))[: self.k]
+            merged = np.concatenate([self.hashes, hashes])
+            merged.sort()
+            is_new = np.empty(len(merged), dtype=np.bool_)
+            is_new[0] = True
+            np.not_equal(merged[1:], merged[:-1], out=is_new[1:])
+            self.hashes = merged[is_new][: self.k]
 
     @property
     def is_whole(self) -> bool:

@@ -131,7 +131,7 @@ class _Making:
 
             return of_path(data, self._options, target=target, cache=self._cache, progress=self._progress)
         if comes_from(data, "sklearn.utils", "Bunch"):
-            data, target = _of_bunch(data, target)
+            data, target = of_bunch(data, target)
         chunks = tables.table_chunks(data, index=self._index)
         if chunks is not None:
             return self._table(chunks, target)
@@ -142,7 +142,7 @@ class _Making:
         if column is not None:
             chunks = with_target(chunks, named, column)
         made = Fingerprinter(self._options).update(chunks).fingerprint()
-        return replace(made, target=_checked_target(made, named))
+        return replace(made, target=checked_target(made, named))
 
     def _other(self, data: Any, target: Any, depth: int) -> Fingerprint:
         if isinstance(data, (tuple, list)):
@@ -172,10 +172,33 @@ class _Making:
         for batch in batches:
             fingerprinter.update(tables.chunks_of_batch(batch))
         made = fingerprinter.fingerprint()
-        return replace(made, target=_checked_target(made, named))
+        return replace(made, target=checked_target(made, named))
 
 
-def _of_bunch(data: Any, target: Any) -> tuple[Any, Any]:
+class Stream:
+    """Fingerprints batches as they come by.
+
+    Parameters
+    ----------
+    target : str, optional
+        Name of the target column.
+    """
+
+    def __init__(self, target: str | None = None) -> None:
+        self._fingerprinter = Fingerprinter(Options(keep_rows=True))
+        self._target = target
+
+    def add(self, batch: Any) -> None:
+        """Append a batch, or a row (a dict)."""
+        self._fingerprinter.update(tables.chunks_of_batch([batch] if tables.is_row(batch) else batch))
+
+    def fingerprint(self) -> Fingerprint:
+        """Of what came so far."""
+        made = self._fingerprinter.fingerprint()
+        return replace(made, target=checked_target(made, self._target))
+
+
+def of_bunch(data: Any, target: Any) -> tuple[Any, Any]:
     """The table of a sklearn Bunch, and its target."""
     table = data.get("frame") if data.get("frame") is not None else data.get("data")
     if table is None:
@@ -236,8 +259,19 @@ class _Slice:
         """See `Column`."""
         return self._column.cells(self._start + start, self._start + stop, rules)
 
+    def python_values(self) -> list[Any]:
+        """See `Column`."""
+        return list(self._column.python_values())[self._start : self._start + self._n]
 
-def _checked_target(made: Fingerprint, name: str | None) -> str | None:
+
+def checked_target(made: Fingerprint, name: str | None) -> str | None:
+    """The target's label among the columns.
+
+    Raises
+    ------
+    InvalidValueError
+        If there is none of that name.
+    """
     if name is None or not made.fields:
         return name
     known = made.columns

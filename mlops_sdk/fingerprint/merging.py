@@ -58,7 +58,7 @@ def _merged(mine: Fingerprint, theirs: Fingerprint) -> Fingerprint:
     n_rows = mine.n_rows + theirs.n_rows
     lanes = content = state = None
     if mine.lanes is not None and theirs.lanes is not None:
-        lanes = tuple((a + b) & MASK for a, b in zip(mine.lanes, theirs.lanes, strict=True))
+        lanes = (mine.lanes[0] + theirs.lanes[0]) & MASK, (mine.lanes[1] + theirs.lanes[1]) & MASK
         if mine.secure_state is not None and theirs.secure_state is not None:
             state = mine.secure_state + theirs.secure_state
         content = content_digest(hashing, n_rows, fields, lanes, state)

@@ -107,5 +107,5 @@ def _hash_long(hashes: Words, rows: Any, starts: Any, lengths: Any, data: NDArra
     key = seed.to_bytes(8, "little")
     for row in rows.tolist():
         start = int(starts[row])
-        digest = blake3(key).update(memoryview(data[start : start + int(lengths[row])])).digest(8)
+        digest = blake3(key).update(data[start : start + int(lengths[row])].data).digest(8)
         hashes[row] = int.from_bytes(digest, "little")

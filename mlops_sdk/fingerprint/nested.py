@@ -128,7 +128,7 @@ def encode(value: Any, *, nan_is_null: bool = True, depth: int = 0) -> bytes:
     scalar = _encode_scalar(value, nan_is_null)
     if scalar is not None:
         return scalar
-    inner = {"nan_is_null": nan_is_null, "depth": depth + 1}
+    inner: dict[str, Any] = {"nan_is_null": nan_is_null, "depth": depth + 1}
     if isinstance(value, np.ndarray):
         return _encode_array(value, inner)
     if isinstance(value, (list, tuple)):

@@ -44,6 +44,15 @@ class Numbers:
         mask = None if self._mask is None else nothing(self._mask[start:stop])
         return cells_of(array, mask, rules, lambda row: array[row].item())
 
+    def python_values(self) -> list[Any]:
+        """See `Column`."""
+        values: list[Any] = self._array.tolist()
+        return (
+            values
+            if self._mask is None
+            else [None if gone else v for v, gone in zip(values, self._mask.tolist(), strict=True)]
+        )
+
 
 def cells_of(array: NDArray[Any], mask: NDArray[np.bool_] | None, rules: Rules, label: Any) -> Cells:
     """Numbers in canonical form."""
@@ -149,7 +158,7 @@ class Complexes:
         codes[np.isnan(pairs)] = NAN
         pairs, codes = pairs.reshape(-1, 2), codes.reshape(-1, 2)
         mask = None if self._mask is None else self._mask[start:stop]
-        nulls = np.isnan(pairs).any(axis=1) if rules.nan_is_null else mask
+        nulls: Any = np.isnan(pairs).any(axis=1) if rules.nan_is_null else mask
         nulls = nothing(nulls if mask is None or nulls is None else nulls | mask)
         kept = codes if nulls is None else codes[~nulls]
         cell_codes = mix(mix(codes[:, 0].copy()) + codes[:, 1]) ^ np.uint64(MARKS[COMPLEX] ^ rules.seed)
@@ -157,3 +166,7 @@ class Complexes:
             cell_codes[nulls] = NULL
         parts = [Part(COMPLEX, len(kept), (np.ascontiguousarray(kept),))] if len(kept) else []
         return Cells(cell_codes, nulls, parts, label=lambda row: str(array[row]))
+
+    def python_values(self) -> list[Any]:
+        """See `Column`."""
+        return list(self._array.tolist())

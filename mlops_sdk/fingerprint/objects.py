@@ -12,7 +12,17 @@ import numpy as np
 
 from mlops_sdk.fingerprint import nested, numbers, texts, times
 from mlops_sdk.fingerprint.canonical import (
-    BYTES, COMPLEX, INTEGER, MARKS, NESTED, NULL, NUMBER, TEXT, Cells, Part, Rules,
+    BYTES,
+    COMPLEX,
+    INTEGER,
+    MARKS,
+    NESTED,
+    NULL,
+    NUMBER,
+    TEXT,
+    Cells,
+    Part,
+    Rules,
 )  # fmt: skip
 from mlops_sdk.fingerprint.mixing import hash_texts
 
@@ -54,6 +64,10 @@ class Objects:
         """See `Column`."""
         values = list(self._values[start:stop])
         return _pure(values, rules) or _Sorted(values, rules).cells()
+
+    def python_values(self) -> list[Any]:
+        """See `Column`."""
+        return list(self._values)
 
 
 def _type_of(values: Sequence[Any]) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Words = NDArray[np.uint64]
 
 N_QUANTILES = 256
-N_SMALLEST = 256
+N_SMALLEST = 128
 N_TOP = 10
 _POINTS = 1024
 _KEPT_TOP = 1024
@@ -51,7 +51,7 @@ class Profile:
     mean, std : float or None
         Of the finite numbers; `std` is that of the population (ddof 0). Seconds for durations, none for other times.
     distinct : float
-        Number of distinct values; an estimate (standard error 6 %) beyond 256, exact up to there.
+        Number of distinct values; exact below 128, an estimate (standard error 9 %) beyond.
     quantiles : float64[257] or None
         From the least to the greatest value; rank error below 1 % (0.1 % up to 10^6 rows).
     top : tuple of (value, count)
@@ -223,7 +223,8 @@ class Profiler:
             with np.errstate(over="ignore", invalid="ignore"):
                 mean = float(values.mean())
                 centred = values - mean
-                squares = float(centred @ centred)
+                centred *= centred  # not a dot product: a BLAS may wake all its threads for it
+                squares = float(centred.sum())
             total = self._n_finite + n
             shift = mean - self._mean
             self._mean += shift * n / total

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Options:
         Keep the row hashes in memory (8 bytes a row, up to 64 MiB), for an exact `overlap` in this process.
     """
 
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     salt: bytes | None = None
     rows: bool = True
     sketches: bool = True

@@ -85,15 +85,17 @@ def _of_rows(data: Sequence[Any]) -> Iterator[Chunk] | None:
         return chunks_of_dicts(data)
     if isinstance(data, tuple) or _is_table(first):
         return None
-    if isinstance(first, (list, tuple)) and all(
-        isinstance(row, (list, tuple)) and len(row) == len(first) for row in data
-    ):
-        if not any(_is_table(value) or isinstance(value, (list, tuple, Mapping)) for value in first):
-            names = tuple(map(str, range(len(first))))
-            return iter(
-                [Chunk(names, [Objects([row[place] for row in data]) for place in range(len(first))], len(data))]
-            )
+    if isinstance(first, (list, tuple)) and _are_rows(data, len(first)):
+        columns: list[Column] = [Objects([row[place] for row in data]) for place in range(len(first))]
+        return iter([Chunk(tuple(map(str, range(len(first)))), columns, len(data))])
     return iter([Chunk(("0",), [Objects(data)], len(data))])
+
+
+def _are_rows(data: Sequence[Any], width: int) -> bool:
+    """Lists of one length, of plain values."""
+    if not all(isinstance(row, (list, tuple)) and len(row) == width for row in data):
+        return False
+    return not any(_is_table(value) or isinstance(value, (list, tuple, Mapping)) for value in data[0])
 
 
 def _is_table(value: Any) -> bool:
@@ -103,17 +105,16 @@ def _is_table(value: Any) -> bool:
     )  # fmt: skip
 
 
-def chunks_of_dicts(rows: Iterable[Any]) -> Iterator[Chunk]:
+def chunks_of_dicts(rows: Iterable[Any], names: tuple[str, ...] | None = None) -> Iterator[Chunk]:
     """One chunk of dicts; a key that a row lacks is a missing value. The columns stand in order of first appearance."""
     rows = list(rows)
-    names: dict[str, None] = {}
+    found: dict[Any, None] = dict.fromkeys(names or ())
     for row in rows:
         if not isinstance(row, Mapping):
             raise InvalidValueError(f"a list of dicts holds a {type(row).__name__}: make every row a dict")
-        for key in row:
-            names.setdefault(key)
-    columns: list[Column] = [Objects([row.get(name) for row in rows]) for name in names]
-    yield Chunk(tuple(frames.name_of(name) for name in names), columns, len(rows))
+        found.update(dict.fromkeys(row))
+    columns: list[Column] = [Objects([row.get(name) for row in rows]) for name in found]
+    yield Chunk(tuple(frames.name_of(name) for name in found), columns, len(rows))
 
 
 def _of_array_like(data: Any) -> Iterator[Chunk] | None:
@@ -135,10 +136,15 @@ def batches(data: Iterable[Any]) -> Iterator[Any]:
     """Batches of an iterable; single rows (dicts, or items of a dataset) come together into batches."""
     iterator = iter(data)
     for item in iterator:
-        if isinstance(item, Mapping) and not any(_is_table(value) for value in item.values()):
+        if is_row(item):
             yield [item, *islice(iterator, BLOCK_ROWS - 1)]
         else:
             yield item
+
+
+def is_row(item: Any) -> bool:
+    """Whether an item of an iterable is one row."""
+    return isinstance(item, Mapping) and not any(_is_table(value) for value in item.values())
 
 
 def chunks_of_batch(batch: Any) -> Iterator[Chunk]:

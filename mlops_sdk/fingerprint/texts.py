@@ -63,6 +63,13 @@ class Texts:
         parts = [Part(self.kind, len(kept_lengths), streams)] if len(kept_lengths) else []
         return Cells(codes, nulls, parts, label=_Label(starts, lengths, data, self.kind))
 
+    def python_values(self) -> list[Any]:
+        """See `Column`."""
+        gone = [False] * len(self) if self.mask is None else self.mask.tolist()
+        spans = zip(self.starts.tolist(), self.lengths.tolist(), gone, strict=True)
+        raw = [None if is_gone else self.data[start : start + n].tobytes() for start, n, is_gone in spans]
+        return [value.decode() if value is not None and self.kind == TEXT else value for value in raw]
+
 
 class _Label:
     """The text of a row, cut."""
@@ -155,10 +162,15 @@ class Coded:
         codes = self._codes[start:stop]
         nulls = nothing(codes < 0)
         if not len(own):
-            nulls, starts, lengths = nulls, np.zeros(len(codes), np.int64), np.zeros(len(codes), np.int64)
+            starts, lengths = np.zeros(len(codes), np.int64), np.zeros(len(codes), np.int64)
         else:
             safe = codes if nulls is None else np.where(nulls, 0, codes)
             starts, lengths = own.starts[safe], own.lengths[safe]
             if own.mask is not None:
                 nulls = nothing((codes < 0) | own.mask[safe])
         return Texts(starts, lengths, own.data, own.kind, self.type, nulls).cells(0, len(codes), rules)
+
+    def python_values(self) -> list[Any]:
+        """See `Column`."""
+        values = self._dictionary.python_values()
+        return [None if code < 0 else values[code] for code in self._codes.tolist()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +77,13 @@ class Times:
         label = _Label(counts, self.unit_ns, self.kind)
         return Cells(codes, nulls, parts, values=values, exact=ns if beyond is None else None, label=label)
 
+    def python_values(self) -> list[Any]:
+        """See `Column`; microseconds at the finest."""
+        unit = "timedelta64[us]" if self.kind in ("duration", "clock") else "datetime64[us]"
+        values: list[Any] = [dt_of(count * self.unit_ns, unit, self.kind) for count in self.counts.tolist()]
+        gone = self.counts == NOT_A_TIME if self._mask is None else self._mask | (self.counts == NOT_A_TIME)
+        return [None if is_gone else value for value, is_gone in zip(values, gone.tolist(), strict=True)]
+
     def _beyond(self, kept: Any, counts: NDArray[np.int64], rules: Rules) -> tuple[tuple[Any, ...], Any]:
         from mlops_sdk.fingerprint.mixing import hash_texts
 
@@ -95,6 +103,14 @@ def _scaled(counts: Any, unit_ns: int, nulls: Any, beyond: Any) -> NDArray[np.in
     if beyond is not None:
         ns[beyond] = BEYOND
     return ns
+
+
+def dt_of(ns: int, unit: str, kind: str) -> Any:
+    """A datetime or timedelta of nanoseconds; an instant is in UTC."""
+    if not -(1 << 63) < ns // 1000 < 1 << 63:
+        return None
+    value = np.array([ns // 1000], dtype=np.int64).view(unit)[0].item()
+    return value.replace(tzinfo=dt.UTC) if kind == "instant" and isinstance(value, dt.datetime) else value
 
 
 class _Label:
