@@ -32,6 +32,7 @@ _TEXTS = {
     "fixed_size_binary": BYTES,
 }  # fmt: skip
 _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+_INTERVAL = np.dtype([("months", "<i4"), ("days", "<i4"), ("ns", "<i8")])
 _VIEW = np.dtype([("length", "<i4"), ("rest", "V4"), ("buffer", "<i4"), ("offset", "<i4")])
 
 
@@ -69,6 +70,14 @@ def _chunk(array: Any, names: tuple[str, ...], readers: list[_Reader]) -> Chunk:
     view = array.view()
     columns = [reader.column(view.child(index), array.child(index), low, n) for index, reader in enumerate(readers)]
     return Chunk(names, columns, n)
+
+
+def columns_of(data: Any) -> list[Column]:
+    """The column of an Arrow array, piece by piece; structs are values here, not tables."""
+    import nanoarrow
+
+    stream = nanoarrow.c_array_stream(data)
+    return [chunk.columns[0] for chunk in _single_column(stream, stream.get_schema())]
 
 
 def _single_column(stream: Any, schema: Any) -> Iterator[Chunk]:
@@ -120,6 +129,8 @@ class _Reader:
             return Numbers(_values(view, kind, low, n), mask, self.type)
         if kind in ("timestamp", "date32", "date64", "time32", "time64", "duration"):
             return self._times(view, low, n, mask)
+        if kind == "interval_month_day_nano":
+            return self._intervals(view, low, n, mask)
         if kind in _TEXTS:
             starts, lengths, data = _spans(view, kind, low, n, self._view)
             return texts.Texts(starts, lengths, data, _TEXTS[kind], self.type, mask)
@@ -141,6 +152,14 @@ class _Reader:
         if kind == "timestamp":
             return times.Times(counts, unit_ns, INSTANT if self._view.timezone else TIME, self.type, mask)
         return times.Times(counts, unit_ns, DURATION if kind == "duration" else CLOCK, self.type, mask)
+
+    def _intervals(self, view: Any, low: int, n: int, mask: NDArray[np.bool_] | None) -> Column:
+        """Intervals of days and nanoseconds: durations, as DuckDB has them."""
+        parts = _raw(view, 1, _INTERVAL)[low : low + n]
+        if parts["months"].any():
+            raise InvalidValueError(f"column {self._name!r} holds intervals of months, which have no fixed length: use days")
+        ns = parts["days"].astype(np.int64) * times.NS_OF["D"] + parts["ns"]
+        return times.Times(ns, 1, DURATION, "timedelta64[ns]", mask)
 
     def _coded(self, view: Any, array: Any, low: int, n: int, mask: NDArray[np.bool_] | None) -> Column:
         dictionary = _Reader(self._schema.dictionary, self._name)

@@ -226,10 +226,8 @@ def _of_masked_series(series: Any) -> Column:
 def _of_arrow(series: Any) -> Column:
     given = series.array.__arrow_array__()
     whole = given.combine_chunks() if hasattr(given, "combine_chunks") else given
-    chunks = (
-        list(arrow.chunks_of(whole)) if hasattr(whole, "__arrow_c_stream__") else list(arrow.chunks_of(_Stream(whole)))
-    )
-    return chunks[0].columns[0] if len(chunks) == 1 else Objects(series.astype(object).to_numpy())
+    pieces = arrow.columns_of(whole if hasattr(whole, "__arrow_c_stream__") else _Stream(whole))
+    return pieces[0] if len(pieces) == 1 else Objects(series.astype(object).to_numpy())
 
 
 class _Stream:

@@ -155,8 +155,8 @@ class _Making:
             parts = {frames.name_of(name): self.of(part, None, depth + 1) for name, part in data.items()}
             return collection(parts, Hashing(self._options.salt), self._options)
         if _is_map_style(data):
-            data = (data[place] for place in range(len(data)))
-            return self._stream(_rows_of_items(data), target)
+            with kept_random_state():
+                return self._stream(_rows_of_items(data[place] for place in range(len(data))), target)
         if isinstance(data, Iterable) and not isinstance(data, (bytes, bytearray, memoryview, set, frozenset)):
             with kept_random_state():
                 return self._stream(tables.batches(data), target)

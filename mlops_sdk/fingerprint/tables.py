@@ -50,17 +50,19 @@ def table_chunks(data: Any, *, index: bool = False) -> Iterator[Chunk] | None:
 
 
 def _of_columns(data: Mapping[Any, Any]) -> Iterator[Chunk] | None:
-    """A dict of columns of one length is a table."""
+    """A dict of columns of one length is a table; one of lists of dicts is a collection of tables."""
     values = list(data.values())
     if not values or not all(_is_column(value) for value in values) or len({len(value) for value in values}) != 1:
         return None
+    if all(isinstance(value, list) and value and isinstance(value[0], Mapping) for value in values):
+        return None  # tables, as lists of dicts, by name
     columns = [_column_of(value) for value in values]
     return iter([Chunk(tuple(frames.name_of(name) for name in data), columns, len(values[0]))])
 
 
 def _is_column(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
-        return not value or not isinstance(value[0], (Mapping, np.ndarray))
+        return True
     return getattr(value, "ndim", None) == 1 or comes_from(value, "polars", "Series")
 
 
