@@ -67,8 +67,9 @@ def _chunk(array: Any, names: tuple[str, ...], readers: list[_Reader]) -> Chunk:
     if array.null_count > 0:
         raise InvalidValueError("an Arrow stream has rows that are missing as a whole: filter them out first")
     low, n = array.offset, array.length
-    view = array.view()
-    columns = [reader.column(view.child(index), array.child(index), low, n) for index, reader in enumerate(readers)]
+    # column by column: a whole view would refuse a column of nulls that brings a buffer, as polars' do
+    children = [array.child(index) for index in range(len(readers))]
+    columns = [reader.column(child, low, n) for reader, child in zip(readers, children, strict=True)]
     return Chunk(names, columns, n)
 
 
@@ -87,7 +88,7 @@ def _single_column(stream: Any, schema: Any) -> Iterator[Chunk]:
     is_empty = True
     for array in stream:
         is_empty = False
-        yield Chunk(names, [reader.column(array.view(), array, 0, array.length)], array.length)
+        yield Chunk(names, [reader.column(array, 0, array.length)], array.length)
     if is_empty:
         yield Chunk(names, [Objects([], reader.type)], 0)
 
@@ -118,12 +119,13 @@ class _Reader:
         nested = {"list": "list", "large_list": "list", "fixed_size_list": "list", "list_view": "list", "map": "struct"}
         return str((simple | nested | _NAMES | _TEXTS).get(self._kind, self._kind))
 
-    def column(self, view: Any, array: Any, skip: int, n: int) -> Column:
+    def column(self, array: Any, skip: int, n: int) -> Column:
         """`n` values of an array, after the first `skip`."""
-        low = view.offset + skip
         kind = self._kind
         if kind == "na":
             return Objects([None] * n, "null")
+        view = array.view()
+        low = view.offset + skip
         mask = _mask(view, low, n)
         if kind in _NUMBERS:
             return Numbers(_values(view, kind, low, n), mask, self.type)
@@ -156,6 +158,8 @@ class _Reader:
     def _intervals(self, view: Any, low: int, n: int, mask: NDArray[np.bool_] | None) -> Column:
         """Intervals of days and nanoseconds: durations, as DuckDB has them."""
         parts = _raw(view, 1, _INTERVAL)[low : low + n]
+        if mask is not None:
+            parts = np.where(mask, np.zeros(1, _INTERVAL), parts)
         if parts["months"].any():
             raise InvalidValueError(f"column {self._name!r} holds intervals of months, which have no fixed length: use days")
         ns = parts["days"].astype(np.int64) * times.NS_OF["D"] + parts["ns"]
@@ -163,13 +167,13 @@ class _Reader:
 
     def _coded(self, view: Any, array: Any, low: int, n: int, mask: NDArray[np.bool_] | None) -> Column:
         dictionary = _Reader(self._schema.dictionary, self._name)
-        own = dictionary.column(view.dictionary, array.dictionary, 0, view.dictionary.length)
+        own = dictionary.column(array.dictionary, 0, array.dictionary.length)
         codes = _values(view, view.storage_type, low, n).astype(np.int64)
         if mask is not None:
             codes[mask] = -1
         if isinstance(own, texts.Texts):
             return texts.Coded(codes, own, self.type)
-        values = dictionary._python(array.dictionary, 0, view.dictionary.length)
+        values = dictionary._python(array.dictionary, 0, array.dictionary.length)
         return Objects([None if code < 0 else values[code] for code in codes.tolist()], self.type)
 
     def _python(self, array: Any, skip: int, n: int) -> list[Any]:

@@ -145,15 +145,15 @@ def _encode_scalar(value: Any, nan_is_null: bool) -> bytes | None:
         return b"s" + _sized(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return b"b" + _sized(bytes(value))
-    if isinstance(value, (bool, int, float, decimal.Decimal, np.bool_, np.integer, np.floating)):
-        return number_bytes(value, nan_is_null=nan_is_null)
-    if isinstance(value, (complex, np.complexfloating)):
-        return b"x" + b"".join(number_bytes(part, nan_is_null=False) for part in (value.real, value.imag))
     if isinstance(value, (np.datetime64, np.timedelta64)) and np.isnat(value):
         return b"z"
     if isinstance(value, (dt.date, dt.time, dt.timedelta, np.datetime64, np.timedelta64)):
         kind, ns = ns_of(value)
         return TAGS[kind] + _sized(str(ns).encode())
+    if isinstance(value, (bool, int, float, decimal.Decimal, np.bool_, np.integer, np.floating)):
+        return number_bytes(value, nan_is_null=nan_is_null)
+    if isinstance(value, (complex, np.complexfloating)):
+        return b"x" + b"".join(number_bytes(part, nan_is_null=False) for part in (value.real, value.imag))
     return None
 
 

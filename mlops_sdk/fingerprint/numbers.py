@@ -70,7 +70,7 @@ def cells_of(array: NDArray[Any], mask: NDArray[np.bool_] | None, rules: Rules, 
         codes = codes.copy()
         codes[inexact] = INTEGER
         side = _side(array[inexact])
-        streams = (codes if nulls is None else codes[~nulls], side)
+        streams = (codes.copy() if nulls is None else codes[~nulls], side)
         codes[inexact] = _side_codes(side)
         values = rounded
     n = len(codes) if nulls is None else len(streams[0])

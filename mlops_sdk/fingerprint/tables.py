@@ -82,8 +82,6 @@ def _of_rows(data: Sequence[Any]) -> Iterator[Chunk] | None:
         return iter([Chunk((), [], 0)]) if isinstance(data, list) else None
     first = next((row for row in data if row is not None), None)
     if isinstance(first, Mapping):
-        if any(_is_table(value) for value in first.values()):
-            return None
         return chunks_of_dicts(data)
     if isinstance(data, tuple) or _is_table(first):
         return None

@@ -20,6 +20,7 @@ TABLES: dict[str, dict[str, list[Any]]] = {
     "zero": {"0": [0.0]},
     "numbers": {"x": [0.1, -0.0, 1e-320, 1.7976931348623157e308, float("inf"), float("-inf")], "n": [1, 2, 3, -4, 2**53, 0]},
     "integers beyond 2^53": {"id": [2**53 + 1, 2**63 - 1, -(2**63) + 1, 2**64 - 1, 2**63, 7]},
+    "signed integers": {"id": [2**53 + 1, 2**63 - 1, -(2**63) + 1, 0, None]},
     "integers beyond 2^64": {"id": [2**64 + 1, 10**30 + 1, -(2**63) - 1, 2**100]},
     "decimals": {"price": [Decimal("0.1"), Decimal("1.50"), Decimal("-12.345"), Decimal("100"), Decimal("1E+40")]},
     "booleans are numbers": {"b": [True, False, None]},
