@@ -161,7 +161,9 @@ class _Reader:
         if mask is not None:
             parts = np.where(mask, np.zeros(1, _INTERVAL), parts)
         if parts["months"].any():
-            raise InvalidValueError(f"column {self._name!r} holds intervals of months, which have no fixed length: use days")
+            raise InvalidValueError(
+                f"column {self._name!r} holds intervals of months, which have no fixed length: use days"
+            )
         ns = parts["days"].astype(np.int64) * times.NS_OF["D"] + parts["ns"]
         return times.Times(ns, 1, DURATION, "timedelta64[ns]", mask)
 

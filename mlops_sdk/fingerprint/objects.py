@@ -139,7 +139,9 @@ class _Sorted:
             return None
         if isinstance(value, str):
             return TEXT
-        if isinstance(value, _NUMBERS) and not isinstance(value, np.timedelta64):  # which numpy counts among the integers
+        if isinstance(value, _NUMBERS) and not isinstance(
+            value, np.timedelta64
+        ):  # which numpy counts among the integers
             return self._kind_of_number(value)
         if isinstance(value, (bytes, bytearray, memoryview)):
             return BYTES

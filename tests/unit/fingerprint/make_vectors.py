@@ -18,11 +18,14 @@ TABLES: dict[str, dict[str, list[Any]]] = {
     "no rows": {"a": [], "b": []},
     "one number": {"0": [1.0]},
     "zero": {"0": [0.0]},
-    "numbers": {"x": [0.1, -0.0, 1e-320, 1.7976931348623157e308, float("inf"), float("-inf")], "n": [1, 2, 3, -4, 2**53, 0]},
+    "numbers": {
+        "x": [0.1, -0.0, 1e-320, 1.7976931348623157e308, float("inf"), float("-inf")],
+        "n": [1, 2, 3, -4, 2**53, 0],
+    },
     "integers beyond 2^53": {"id": [2**53 + 1, 2**63 - 1, -(2**63) + 1, 2**64 - 1, 2**63, 7]},
     "signed integers": {"id": [2**53 + 1, 2**63 - 1, -(2**63) + 1, 0, None]},
     "integers beyond 2^64": {"id": [2**64 + 1, 10**30 + 1, -(2**63) - 1, 2**100]},
-    "decimals": {"price": [Decimal("0.1"), Decimal("1.50"), Decimal("-12.345"), Decimal("100"), Decimal("1E+40")]},
+    "decimals": {"price": [Decimal("0.1"), Decimal("1.50"), Decimal("-12.345"), Decimal(100), Decimal("1E+40")]},
     "booleans are numbers": {"b": [True, False, None]},
     "missing": {"x": [None, 1.5, None], "s": ["a", None, ""], "all": [None, None, None]},
     "texts": {"s": ["", "a", "på Færøerne", "12345678", "123456789", "日本語", "x" * 256, "y" * 257, "a\0b"]},
@@ -80,7 +83,7 @@ def main() -> None:
     cases = []
     for name, columns in TABLES.items():
         said = {column: [as_json(value) for value in values] for column, values in columns.items()}
-        cases.append({"name": name, "columns": said, **{"expected": reference.table(columns)}})
+        cases.append({"name": name, "columns": said, "expected": reference.table(columns)})
     FILE.write_text(json.dumps({"version": 1, "cases": cases}, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
 
 

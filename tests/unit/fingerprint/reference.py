@@ -63,7 +63,11 @@ def number(value: Any) -> tuple[int, bytes, int]:
         return NAN, b"", NAN
     try:
         as_float = float(value) + 0.0
-        is_exact = as_float in (float("inf"), float("-inf")) and isinstance(value, float) or Fraction(as_float) == Fraction(value)
+        is_exact = (
+            (as_float in (float("inf"), float("-inf"))
+            and isinstance(value, float))
+            or Fraction(as_float) == Fraction(value)
+        )
     except OverflowError:
         is_exact = isinstance(value, float)
     if is_exact:
@@ -151,7 +155,8 @@ def table(columns: dict[str, list[Any]]) -> dict[str, Any]:
     for name, (kind, digest) in done.items():
         ordered += [name.encode(), kind.encode(), digest]
     keys = {
-        name: int.from_bytes(tagged("row key", name.encode(), struct.pack("<Q", 0))[:8], "little") | 1 for name in columns
+        name: int.from_bytes(tagged("row key", name.encode(), struct.pack("<Q", 0))[:8], "little") | 1
+        for name in columns
     }
     rows = []
     for row in range(n_rows):

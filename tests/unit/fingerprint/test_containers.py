@@ -40,8 +40,12 @@ def test_one_table_one_fingerprint(container: str) -> None:
     table = TABLE.drop_columns("big") if container == "structured array" else TABLE
     expected = fingerprint(table.to_pylist())
     made = fingerprint(IN_MEMORY[container](table))
-    assert {name: column.kind for name, column in made.columns.items()} == {name: c.kind for name, c in expected.columns.items()}
-    assert {name: column.digest for name, column in made.columns.items()} == {n: c.digest for n, c in expected.columns.items()}
+    assert {name: column.kind for name, column in made.columns.items()} == {
+        name: c.kind for name, c in expected.columns.items()
+    }
+    assert {name: column.digest for name, column in made.columns.items()} == {
+        n: c.digest for n, c in expected.columns.items()
+    }
     assert (made.digest, made.content_digest) == (expected.digest, expected.content_digest)
     assert (made.lanes, made.n_rows) == (expected.lanes, 3)
 
@@ -50,7 +54,9 @@ def test_one_table_one_fingerprint(container: str) -> None:
 def test_dates_decimals_and_nested_values_agree(container: str) -> None:
     expected = fingerprint(EXACT.to_pylist())
     made = fingerprint(IN_MEMORY[container](EXACT))
-    assert {name: column.digest for name, column in made.columns.items()} == {n: c.digest for n, c in expected.columns.items()}
+    assert {name: column.digest for name, column in made.columns.items()} == {
+        n: c.digest for n, c in expected.columns.items()
+    }
     assert made.digest == expected.digest
 
 

@@ -89,7 +89,10 @@ def test_a_column_of_missing_values_has_no_kind() -> None:
 def test_naive_and_aware_times_differ() -> None:
     naive = pd.Series(pd.date_range("2020", periods=3))
     assert fingerprint(naive).digest != fingerprint(naive.dt.tz_localize("UTC")).digest
-    assert fingerprint(naive.dt.tz_localize("UTC")).digest == fingerprint(naive.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")).digest
+    assert (
+        fingerprint(naive.dt.tz_localize("UTC")).digest
+        == fingerprint(naive.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")).digest
+    )
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -146,11 +149,15 @@ def test_a_salt_changes_every_hash_and_is_not_stored() -> None:
 
 
 def test_secure_content_is_free_of_order() -> None:
-    frame = pd.DataFrame({"x": [1.0, 2.0, None, 2**53 + 1], "s": ["a", None, "b", "c"], "t": pd.date_range("2020", periods=4)})
+    frame = pd.DataFrame(
+        {"x": [1.0, 2.0, None, 2**53 + 1], "s": ["a", None, "b", "c"], "t": pd.date_range("2020", periods=4)}
+    )
     made = fingerprint(frame, secure=True)
     assert made.content_digest == fingerprint(frame.iloc[::-1, ::-1], secure=True).content_digest
     assert made.content_digest != fingerprint(frame).content_digest
     assert made.digest == fingerprint(frame).digest
-    assert (fingerprint(frame[:1], secure=True) + fingerprint(frame[1:], secure=True)).content_digest == made.content_digest
+    assert (
+        fingerprint(frame[:1], secure=True) + fingerprint(frame[1:], secure=True)
+    ).content_digest == made.content_digest
     frame.loc[0, "s"] = "b"
     assert fingerprint(frame, secure=True).content_digest != made.content_digest
