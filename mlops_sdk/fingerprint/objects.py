@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = (bool, int, float, decimal.Decimal, np.bool_, np.integer, np.floating)
 _PLAIN = {str: "text", bytes: "bytes", bool: "bool", int: "int64", float: "float64", list: "list", dict: "struct"}
+_LIMIT = (1 << 63) - 2
 _TIMES = (dt.date, dt.time, dt.timedelta, np.datetime64, np.timedelta64)
 
 
@@ -165,6 +166,8 @@ class _Sorted:
     def cells(self) -> Cells:
         """All of them, kind by kind."""
         n = len(self._values)
+        if len(self._kinds) == 1 and (found := self._times()) is not None:
+            return found
         codes = np.full(n, NULL, dtype=np.uint64)
         order = np.zeros(n, dtype=np.uint8)
         values = np.full(n, np.nan) if set(self._kinds) <= {NUMBER} else None
@@ -184,6 +187,18 @@ class _Sorted:
         return Cells(
             codes, nulls, parts, kept if is_mixed else None, values=values, label=lambda row: _label(self._values[row])
         )
+
+    def _times(self) -> Cells | None:
+        """Cells of times of one kind, if 64 bits of nanoseconds hold them."""
+        ((kind, rows),) = self._kinds.items()
+        if kind not in nested.TAGS:
+            return None
+        ns = [nested.ns_of(self._values[row])[1] for row in rows]
+        if not all(-_LIMIT <= each <= _LIMIT for each in ns):
+            return None
+        counts = np.full(len(self._values), times.NOT_A_TIME, dtype=np.int64)
+        counts[rows] = ns
+        return times.Times(counts, 1, kind, "").cells(0, len(counts), self._rules)
 
     def _part(self, kind: str, values: list[Any]) -> tuple[Part, Any]:
         if kind == NUMBER:
@@ -205,11 +220,10 @@ class _Sorted:
 
 
 def _time_part(kind: str, ns: list[int], rules: Rules) -> tuple[Part, Any]:
-    limit = (1 << 63) - 2
-    if all(-limit <= each <= limit for each in ns):
+    if all(-_LIMIT <= each <= _LIMIT for each in ns):
         cells = times.Times(np.array(ns, dtype=np.int64), 1, kind, "").cells(0, len(ns), rules)
         return cells.parts[0], cells.codes
-    small = [each if -limit <= each <= limit else None for each in ns]
+    small = [each if -_LIMIT <= each <= _LIMIT else None for each in ns]
     stream = np.array([times.BEYOND if each is None else each for each in small], dtype=np.int64)
     codes = stream.view(np.uint64) ^ np.uint64(MARKS[kind] ^ rules.seed)
     digits = [str(each).encode() for each, fits in zip(ns, small, strict=True) if fits is None]
