@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mlops_sdk
-from benchmarks import workloads
+from benchmarks import fingerprints, workloads
 from benchmarks.workloads import Row
 
 
@@ -29,6 +29,7 @@ def _workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "processes": workloads.processes,
         "paced": lambda: workloads.paced(5 if quick else 60),
         "share": lambda: workloads.share(5 if quick else 20),
+        "fingerprint": lambda: list(fingerprints.fingerprint(200_000 if quick else 1_000_000)),
         "memory": lambda: workloads.memory(1_000_000 if quick else 10_000_000),
     }
 

@@ -72,7 +72,7 @@ class _reading:  # noqa: N801 - reads as a function
 
     def _batches(self, rows: Any, width: int) -> Iterator[list[list[str]]]:
         while batch := list(islice(rows, BLOCK_ROWS)):
-            batch = [row if row or width != 1 else [""] for row in batch if row or width == 1]
+            batch = [row for row in batch if row]  # a blank line is no row; a missing value alone is written ""
             for row in batch:
                 if len(row) != width:
                     raise InvalidValueError(

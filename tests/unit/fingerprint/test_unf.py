@@ -65,6 +65,7 @@ def test_iris() -> None:
     columns |= {"sepal width (cm)": width, "petal width (cm)": petal_width, "petal length (cm)": petal_length}
     made = [fingerprint(column, unf=True).unf for column in columns.values()]
     assert sorted(made) == sorted(f"UNF:6:{each}" for each in published)
+    columns["Species"] = [name for name in ("setosa", "versicolor", "virginica") for _ in range(50)]
     assert fingerprint(columns, unf=True).unf == "UNF:6:6oVTvlCR+F1W1HTJ/QUmkA=="
 
 
