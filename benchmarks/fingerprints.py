@@ -71,17 +71,20 @@ def _throughput(frame: Any) -> Iterator[Row]:
     yield _rate("and row hashes, content digest", frame, 1.8, sketches=False, profile=False)
     yield _rate("and lookup table, bottom-k", frame, 1.0, profile=False)
     yield _rate("and profile (the default)", frame, 0.25)
-    yield _rate("C-ordered array, ordered and content digests", np.ascontiguousarray(frame), 0.8, sketches=False, profile=False)
+    yield _rate(
+        "C-ordered array, ordered and content digests", np.ascontiguousarray(frame), 0.8, sketches=False, profile=False
+    )
 
 
 def _peers(frame: Any) -> Iterator[Row]:
-    """Against what others call the identity of a frame; the whole default of ours."""
+    """Against what others call the identity of a frame: one digest (joblib), or row hashes (pandas); ours is both."""
     import joblib
     import pandas as pd
 
     import mlops_sdk
 
-    ours = best(lambda: mlops_sdk.fingerprint(frame), 3)
+    ours = best(lambda: mlops_sdk.fingerprint(frame, sketches=False, profile=False), 3)
+    whole = best(lambda: mlops_sdk.fingerprint(frame), 3)
     peers: dict[str, Callable[[], object]] = {
         "joblib.hash": lambda: joblib.hash(frame),
         "pandas.util.hash_pandas_object": lambda: pd.util.hash_pandas_object(frame),
@@ -93,8 +96,9 @@ def _peers(frame: Any) -> Iterator[Row]:
     else:
         peers["mlflow's digest (10,000 rows)"] = lambda: compute_pandas_digest(frame)
     for name, call in peers.items():
-        ratio = best(call, 3) / ours
-        yield Row(f"{name} / fingerprint", f"{ratio:.1f} x", "> 1 x", ratio > 1)
+        theirs = best(call, 3)
+        figure = f"{theirs / ours:.1f} x (with sketches and profile {theirs / whole:.1f} x)"
+        yield Row(f"{name} / digests and row hashes", figure, "> 1 x", theirs > ours)
 
 
 def _texts(n: int) -> Iterator[Row]:
@@ -131,7 +135,9 @@ def memory(n: int) -> Iterator[Row]:
     with scratch() as path:
         for name in ("x.npy", "x.parquet"):
             if _write(path / name, n):
-                done = subprocess.run([sys.executable, "-c", _MEMORY, str(path / name)], capture_output=True, text=True, check=True)
+                done = subprocess.run(
+                    [sys.executable, "-c", _MEMORY, str(path / name)], capture_output=True, text=True, check=True
+                )
                 added, size = float(done.stdout), (path / name).stat().st_size
                 what = f"memory added by a {name.partition('.')[2]} file of {size / GB:.2f} GB"
                 yield Row(what, f"{added:.0f} MiB", "<= 256 MiB", added <= 256)
@@ -154,7 +160,9 @@ def _write(file: Path, n: int) -> bool:
         from pyarrow import parquet
     except ImportError:
         return False
-    with parquet.ParquetWriter(file, pyarrow.schema([(f"c{place}", pyarrow.float64()) for place in range(20)])) as writer:
+    with parquet.ParquetWriter(
+        file, pyarrow.schema([(f"c{place}", pyarrow.float64()) for place in range(20)])
+    ) as writer:
         for part in parts:
             writer.write_table(pyarrow.table({f"c{place}": part[:, place] for place in range(20)}))
     return True

@@ -254,13 +254,13 @@ class Profiler:
         """The most frequent values of a block; `ordered` are its sorted numbers, or its sorted codes."""
         if not len(ordered):
             return
-        starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-        n_runs = len(starts) + 1
+        is_new = ordered[1:] != ordered[:-1]
+        n_runs = int(np.count_nonzero(is_new)) + 1
         if n_runs > _KEPT_TOP:
             self._is_top_exact = False
             if n_runs > len(ordered) * 0.9:
                 return
-        starts = np.concatenate([[0], starts])
+        starts = np.concatenate([[0], np.flatnonzero(is_new) + 1])
         counts = np.diff(starts, append=len(ordered))
         if n_runs > _KEPT_TOP:
             chosen = np.argpartition(counts, -_BLOCK_TOP)[-_BLOCK_TOP:]

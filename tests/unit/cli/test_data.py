@@ -61,7 +61,9 @@ def test_nothing_changed(files: tuple[str, str], tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out == "identical\n"
 
 
-def test_a_stored_fingerprint_stands_for_data_that_is_gone(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stored_fingerprint_stands_for_data_that_is_gone(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     call("fingerprint", files[0], "--json")
     kept = Path(files[0]).with_suffix(".json")
     kept.write_text(capsys.readouterr().out)

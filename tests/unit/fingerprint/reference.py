@@ -63,11 +63,9 @@ def number(value: Any) -> tuple[int, bytes, int]:
         return NAN, b"", NAN
     try:
         as_float = float(value) + 0.0
-        is_exact = (
-            (as_float in (float("inf"), float("-inf"))
-            and isinstance(value, float))
-            or Fraction(as_float) == Fraction(value)
-        )
+        is_exact = (as_float in (float("inf"), float("-inf")) and isinstance(value, float)) or Fraction(
+            as_float
+        ) == Fraction(value)
     except OverflowError:
         is_exact = isinstance(value, float)
     if is_exact:

@@ -20,7 +20,7 @@ import mlops_sdk
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.fingerprint.making import fingerprint
 
-FRAME = pd.DataFrame({"id": [1, 2, 3], "x": [0.5, None, 2.5], "s": ["a", "b,\"c", "ü"], "b": [True, False, True]})
+FRAME = pd.DataFrame({"id": [1, 2, 3], "x": [0.5, None, 2.5], "s": ["a", 'b,"c', "ü"], "b": [True, False, True]})
 
 
 def written(path: Path, text: str) -> Path:
@@ -189,7 +189,9 @@ def test_memory_is_bounded(tmp_path: Path, name: str) -> None:
             for seed in range(10):
                 generator = np.random.default_rng(seed)
                 writer.write_table(pa.table({f"c{i}": generator.standard_normal(n // 10) for i in range(20)}))
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path / name)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / name)], capture_output=True, text=True, check=True
+    )
     n_rows, added_mib = map(int, done.stdout.split())
     assert n_rows == n
     assert added_mib <= 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -30,11 +31,20 @@ ROWS = st.lists(
     min_size=1, max_size=8,
 )  # fmt: skip
 VALUES = st.none() | FLOATS | st.integers() | TEXTS | st.binary(max_size=10)
-NESTED = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=6)
+NESTED = st.recursive(
+    VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=6
+)
 
 
 def in_containers(rows: list[dict[str, Any]]) -> list[Any]:
-    types = {"i": pa.int64(), "f": pa.float64(), "s": pa.string(), "b": pa.bool_(), "y": pa.binary(), "t": pa.timestamp("us")}
+    types = {
+        "i": pa.int64(),
+        "f": pa.float64(),
+        "s": pa.string(),
+        "b": pa.bool_(),
+        "y": pa.binary(),
+        "t": pa.timestamp("us"),
+    }
     table = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in types.items()})
     return [table, pl.from_arrow(table), table.to_pandas(types_mapper=pd.ArrowDtype), table.to_pydict()]
 
@@ -45,7 +55,11 @@ def test_containers_agree(rows: list[dict[str, Any]]) -> None:
     expected = fingerprint(rows)
     for data in in_containers(rows):
         made = fingerprint(data)
-        assert (made.digest, made.content_digest, made.lanes) == (expected.digest, expected.content_digest, expected.lanes)
+        assert (made.digest, made.content_digest, made.lanes) == (
+            expected.digest,
+            expected.content_digest,
+            expected.lanes,
+        )
 
 
 @given(st.lists(NESTED, min_size=1, max_size=6))
@@ -93,7 +107,7 @@ def test_order_of_rows_and_columns_is_in_the_digest_only(rows: list[dict[str, An
 @settings(max_examples=50)
 def test_chunks_and_sums_never_matter(rows: list[dict[str, Any]], cuts: list[int]) -> None:
     ends = sorted({min(cut, len(rows)) for cut in cuts} | {0, len(rows)})
-    parts = [rows[start:stop] for start, stop in zip(ends, ends[1:], strict=False)]
+    parts = [rows[start:stop] for start, stop in itertools.pairwise(ends)]
     whole = fingerprint(rows)
     made = fingerprint(iter(parts))
     assert (made.digest, made.content_digest) == (whole.digest, whole.content_digest)

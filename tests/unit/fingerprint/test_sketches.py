@@ -71,7 +71,9 @@ def test_a_table_survives_its_text() -> None:
     assert (table - again).decode() == {}
 
 
-@pytest.mark.parametrize("text", ["", "?", "AAAA", packed(b""), packed(bytes(72)), packed(bytes(24 * 4 * 63)), packed(bytes(1 << 26))])
+@pytest.mark.parametrize(
+    "text", ["", "?", "AAAA", packed(b""), packed(bytes(72)), packed(bytes(24 * 4 * 63)), packed(bytes(1 << 26))]
+)
 def test_damaged_tables_are_refused(text: str) -> None:
     with pytest.raises(InvalidValueError):
         LookupTable.from_text(text)

@@ -56,7 +56,12 @@ def test_iris() -> None:
 
     data = load_iris()
     columns: dict[str, Any] = {name: data.data[:, place] for place, name in enumerate(data.feature_names)}
-    published = ["FnQvOCZE9tcn64bP78wLag==", "epaV+rjvURem8qIo0r9LBQ==", "KP6tL8gFSqnG3FLJ887o/g==", "TN39UY6H/vRGv4ARWQTXrw=="]
+    published = [
+        "FnQvOCZE9tcn64bP78wLag==",
+        "epaV+rjvURem8qIo0r9LBQ==",
+        "KP6tL8gFSqnG3FLJ887o/g==",
+        "TN39UY6H/vRGv4ARWQTXrw==",
+    ]
     # R's iris differs from sklearn's in three cells of rows 35 and 38
     columns["sepal length (cm)"] = columns["sepal length (cm)"].copy()
     width, petal_width = columns["sepal width (cm)"].copy(), columns["petal width (cm)"].copy()
@@ -71,7 +76,14 @@ def test_iris() -> None:
 
 @pytest.mark.parametrize(
     "value, text",
-    [(1, "+1.e+"), (-300, "-3.e+2"), (0.00073, "+7.3e-4"), (1.2345675, "+1.234568e+"), (-0.0, "-0.e+"), (12345678, "+1.234568e+7")],
+    [
+        (1, "+1.e+"),
+        (-300, "-3.e+2"),
+        (0.00073, "+7.3e-4"),
+        (1.2345675, "+1.234568e+"),
+        (-0.0, "-0.e+"),
+        (12345678, "+1.234568e+7"),
+    ],
 )
 def test_numbers_as_text(value: float, text: str) -> None:
     assert number_text(value) == text
