@@ -18,7 +18,7 @@ Rows = list[dict[str, Any]]
 def _duckdb(table: pa.Table) -> Any:
     import duckdb
 
-    return duckdb.connect().from_arrow(table)
+    return duckdb.from_arrow(table)  # of the default connection: older releases close another one under its relation
 
 
 def _structured(table: pa.Table) -> np.ndarray[Any, Any]:
