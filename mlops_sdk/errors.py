@@ -35,7 +35,7 @@ them only with ``strict=True``. Each error carries its data as attributes and it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AmbiguousRunError",
@@ -283,12 +283,15 @@ class DivergedError(StoreError):
     ----------
     common : int
         The last sequence number up to which both histories agree.
+    keys : mapping of int to str
+        The metrics that the writer had defined up to there, by key id: the records that follow refer to them.
     """
 
-    def __init__(self, writer_id: str, common: int) -> None:
+    def __init__(self, writer_id: str, common: int, keys: Mapping[int, str] | None = None) -> None:
         super().__init__(f"writer {writer_id}: the store holds another history after record {common}")
         self.writer_id = writer_id
         self.common = common
+        self.keys = dict(keys or {})
 
 
 class NotDurableError(StoreError):

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_sdk._logging import warn
+from mlops_sdk.courier import diverged
 from mlops_sdk.errors import MlopsError, StoreVersionError
 from mlops_sdk.journal import liveness, reader
 from mlops_sdk.journal.editor import edit
 from mlops_sdk.journal.records import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlops_sdk.entities import WriterState
+    from mlops_sdk.journal.records import Batch
     from mlops_sdk.stores.protocol import Store
 
 READER_LIMIT_S = 0.25
@@ -81,7 +85,7 @@ def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
     if header is not None:
         state = _catch_up(store, header.writer_id, recovered)
         if state is not None and (state.end_status is None or recovered.dropped > state.dropped):
-            lost = {"writer": header.writer_id, "status": "KILLED", "end_reason": _reason(orphan.verdict)}
+            lost = {"writer": state.writer_id, "status": "KILLED", "end_reason": _reason(orphan.verdict)}
             store.append(edit(header.run_id, (Kind.LOST, {**lost, "dropped": recovered.dropped})))
         report.adopted.append(header.run_id)
         store.settle(header.run_id)
@@ -94,12 +98,27 @@ def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
         orphan.remove()
 
 
-def _catch_up(store: Store, writer_id: str, recovered: reader.Recovered) -> WriterState | None:
-    """Deliver what the store lacks of a writer; returns what it has then."""
+def _catch_up(
+    store: Store, writer_id: str, recovered: reader.Recovered, *, only_news: bool = False
+) -> WriterState | None:
+    """Deliver what the store lacks of a writer; returns what it has then.
+
+    Notes
+    -----
+    What is kept is sent from its first record on, stored or not, so that the store sees whether it is the same history:
+    the journal may be a copy that went another way. Then the state is that of the writer that the rest was filed under.
+    With `only_news`, for writers that live and are looked at again and again, only where there is more than is stored.
+    """
     state = store.acknowledged(writer_id)
-    for batch in recovered.batches(state.sequence if state else 0):
-        store.append(batch)
-    return store.acknowledged(writer_id)
+    stored = state.sequence if state else 0
+    if only_news and next(recovered.batches(stored), None) is None:
+        return state
+    after = min(stored, recovered.first - 1)
+
+    def batches(known: int) -> Iterator[Batch]:
+        return recovered.batches(after, stored=known)
+
+    return store.acknowledged(diverged.deliver(store, batches, writer_id, stored=stored))
 
 
 def _reason(verdict: str) -> str:
@@ -130,7 +149,7 @@ def collect(store: Store, root: Path, run_id: str, *, but: str) -> None:
             continue
         if recovered.header is None or recovered.header.run_id != run_id:
             continue
-        _catch_up(store, directory.name, recovered)
+        _catch_up(store, directory.name, recovered, only_news=True)
 
 
 def merge(store: Store, root: Path) -> Report:
@@ -158,7 +177,7 @@ def _merge_one(store: Store, directory: Path, report: Report) -> None:
     recovered = reader.recover(directory)
     if recovered.header is None:
         return
-    state = _catch_up(store, directory.name, recovered)
+    state = _catch_up(store, directory.name, recovered, only_news=True)
     if state is not None and state.end_status is not None and liveness.heard_ago_s(directory) > 60:
         orphan = reader.adopt(directory)
         if orphan is not None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_sdk._logging import warn
-from mlops_sdk.errors import MlopsError, SequenceGapError, StoreCorruptError, StoreError
+from mlops_sdk.courier.diverged import Branch
+from mlops_sdk.errors import DivergedError, MlopsError, SequenceGapError, StoreCorruptError, StoreError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, Kind, sound_prefix
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Sink:
         Sequence number up to which the store has the journal, durably.
     error : Exception or None
         What stopped the last delivery; None when it went well.
+    branches : list of Branch
+        The store has another history of this journal: what did not agree goes under another writer, and so on.
     """
 
     place: Opened
@@ -49,6 +52,7 @@ class Sink:
     error: Exception | None = None
     retry_at: float = 0.0
     retry_s: float = _RETRY_FIRST_S
+    branches: list[Branch] = field(default_factory=list)
 
     def succeed(self, sequence: int) -> None:
         """Note a delivery."""
@@ -107,13 +111,16 @@ class Route:
         for sink in self.sinks:
             if now or time.monotonic() >= sink.retry_at:
                 self._deliver_to(sink, target)
-        self.journal.release(self.acknowledged)
+        if not any(sink.branches for sink in self.sinks):  # whoever recovers has to find where it branched off
+            self.journal.release(self.acknowledged)
         return self.acknowledged >= target
 
     def _deliver_to(self, sink: Sink, target: int) -> None:
         try:
             while sink.acknowledged < target and (batch := self.journal.batch_after(sink.acknowledged)):
                 self._send(sink, batch)
+        except DivergedError as error:
+            self._branch_off(sink, error)
         except SequenceGapError as error:
             self._step_back(sink, error)
         except StoreCorruptError as error:
@@ -124,13 +131,43 @@ class Route:
             self.note(error, sink)
 
     def _send(self, sink: Sink, batch: Batch) -> None:
-        acknowledged = sink.place.store.append(batch)
-        if acknowledged < batch.last:  # a store that breaks the contract would be sent the same for ever
-            raise StoreError(f"the store took records up to {batch.last} and acknowledged {acknowledged}")
-        sink.succeed(min(acknowledged, self.journal.last))
+        sent = batch
+        for branch in sink.branches:
+            sent = branch.translate(sent)
+        acknowledged = sink.place.store.append(sent)
+        if acknowledged < sent.last:  # a store that breaks the contract would be sent the same for ever
+            raise StoreError(f"the store took records up to {sent.last} and acknowledged {acknowledged}")
+        sink.succeed(batch.last)  # what the store has beyond came from elsewhere, and was not compared
+
+    def _branch_off(self, sink: Sink, error: DivergedError) -> None:
+        """The store has another history after some record (this process, or its journal, was copied)."""
+        batch = self.journal.batch_after(sink.acknowledged)
+        for earlier in sink.branches:
+            batch = batch and earlier.translate(batch)
+        branch = Branch.off(batch, error) if batch else None
+        if branch is None:
+            self.note(error, sink)
+            return
+        try:
+            sink.place.store.append(branch.opening)
+        except Exception as second:  # noqa: BLE001 - it is found out again by the next try
+            self.note(second, sink)
+            return
+        common = error.common
+        for earlier in reversed(sink.branches):
+            common = earlier.original(common)
+        sink.branches.append(branch)
+        sink.acknowledged = common
+        warn(
+            "mlops_sdk: run %s: the store has another history of this process's records (a copy of it, or of its journal, "
+            "went on elsewhere): what follows is kept under a writer of its own",
+            self.journal.run_id,
+        )
+        self._deliver_to(sink, self.journal.last)
 
     def _step_back(self, sink: Sink, error: SequenceGapError) -> None:
         """The store knows less than it acknowledged (it was replaced): send again what is still here."""
+        sink.branches.clear()
         if self.journal.batch_after(error.expected - 1) is not None and error.expected - 1 < sink.acknowledged:
             sink.acknowledged = error.expected - 1
         self.note(error, sink)

@@ -103,7 +103,7 @@ def decode(batch: Batch) -> Decoded:
         first = offset // records.SLOT_BYTES
         checksums[first] = int.from_bytes(data[offset + size - 4 : offset + size], "little")
         records.add_event(decoded, records.decode_frame(data, offset, int(sequence[first]), clock))
-    decoded.checksums = checksums[is_head]
+    decoded.checksums, decoded.numbers = checksums[is_head], sequence[is_head]
     return decoded
 
 

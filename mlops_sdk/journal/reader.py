@@ -69,8 +69,19 @@ class Recovered:
     dropped: int = 0
     damage: list[Damage] = field(default_factory=list)
 
-    def batches(self, after: int) -> Iterator[Batch]:
+    @property
+    def first(self) -> int:
+        """Sequence number of the first record that is still here; 1 when there is none."""
+        return self.segments[0][1].first if self.segments else 1
+
+    def batches(self, after: int, *, stored: int = 0) -> Iterator[Batch]:
         """The sound records behind sequence number `after`, an unbroken run of them.
+
+        Parameters
+        ----------
+        after : int
+        stored : int
+            Up to here all is stored elsewhere: damage to these records breaks nothing, it goes on behind them.
 
         Notes
         -----
@@ -78,17 +89,26 @@ class Recovered:
         """
         expected = after + 1
         for path, header in self.segments:
+            if expected < header.first <= stored + 1:
+                expected = header.first
             if header.first > expected:
                 self.damage.append(Damage(path, f"records {expected} to {header.first - 1} before it are missing"))
                 return
-            data = self._records(path, header, expected)
-            end = sound_prefix(data, header.seed)
-            if end:  # else what is expected lies in a later segment, or this one is a double of an earlier one
-                yield Batch(header, expected, data[:end])
-                expected += end // SLOT_BYTES
-            written = _written_bytes(data[end:])
-            if written:
-                self.damage.append(Damage(path, f"damaged record {expected}", written))
+            for batch in self._of_segment(path, header, expected, stored):
+                yield batch
+                expected = batch.last + 1
+
+    def _of_segment(self, path: Path, header: WriterHeader, expected: int, stored: int) -> Iterator[Batch]:
+        data = self._records(path, header, expected)
+        end = sound_prefix(data, header.seed)
+        if end:  # else what is expected lies in a later segment, or this one is a double of an earlier one
+            yield Batch(header, expected, data[:end])
+        expected += end // SLOT_BYTES
+        if not (written := _written_bytes(data[end:])):
+            return
+        self.damage.append(Damage(path, f"damaged record {expected}", written))
+        if expected <= stored and header.first + len(self._records(path, header, header.first)) // SLOT_BYTES > stored:
+            yield from self._of_segment(path, header, stored + 1, stored)
 
     def _records(self, path: Path, header: WriterHeader, first: int) -> bytes:
         """The bytes of a segment from record `first` on; none where it cannot be read."""

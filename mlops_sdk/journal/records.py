@@ -31,7 +31,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -194,6 +194,10 @@ class Decoded:
         Whether the columns are numpy arrays.
     checksums : sequence of int
         CRC-32 of each record, in order.
+    numbers : sequence of int
+        Sequence number of the first slot of each record, in order.
+    defined : dict of int to int
+        Sequence number of the definition of each of `keys`.
     """
 
     events: list[Event]
@@ -201,6 +205,8 @@ class Decoded:
     points: Points
     is_columnar: bool
     checksums: Any
+    numbers: Any = field(default_factory=list)
+    defined: dict[int, int] = field(default_factory=dict)
 
 
 def seed_of(writer_id: str) -> int:
@@ -389,6 +395,7 @@ def _decode_small(batch: Batch) -> Decoded:
             checksum = _CRC.unpack_from(data, offset + size - 4)[0]
             add_event(decoded, decode_frame(data, offset, sequence, clock))
         decoded.checksums.append(checksum)
+        decoded.numbers.append(sequence)
         end = offset + size
     check_whole(batch, end)
     return decoded
@@ -401,6 +408,7 @@ def add_event(decoded: Decoded, event: Event) -> None:
         key_id, name = payload.get("id"), payload.get("name")
         if type(key_id) is int and type(name) is str:
             decoded.keys[key_id] = name
+            decoded.defined[key_id] = event.sequence
             return
     decoded.events.append(event)
 

@@ -73,6 +73,10 @@ class Segment(Protocol):
         """Bytes of the file from `start` to `end`, without touching the mapping."""
         ...
 
+    def unmap(self) -> None:
+        """Give the memory of a sealed segment back; reading and syncing go on by the descriptor. Idempotent."""
+        ...
+
     def sync(self) -> None:
         """Make what is published durable; raises OSError, after which the file must be given up."""
         ...
@@ -260,10 +264,13 @@ class MappedSegment(_File):
         text = encode_dropped(count)
         self._mapping[DROP_SLOT : DROP_SLOT + len(text)] = text
 
+    def unmap(self) -> None:
+        with contextlib.suppress(BufferError):  # another thread is looking for its end
+            self._mapping.close()
+
     def close(self) -> None:
         self.seal()
-        with contextlib.suppress(BufferError):
-            self._mapping.close()
+        self.unmap()
         self._close_fd()
 
     def discard(self) -> None:
@@ -274,8 +281,7 @@ class MappedSegment(_File):
 
     def abandon(self) -> None:
         self._end, self.is_sealed = self.published(), True
-        with contextlib.suppress(BufferError):
-            self._mapping.close()
+        self.unmap()
         self._close_fd()
 
 
@@ -353,6 +359,9 @@ class AppendedSegment(_File):
         with contextlib.suppress(OSError):
             os.ftruncate(self.fd, end)
         raise OSError(errno.ENOSPC, f"the disk took part of a record of {size} bytes", str(self.path))
+
+    def unmap(self) -> None:
+        """Nothing to do."""
 
     def published(self) -> int:
         return self._end if self.is_sealed else os.lseek(self.fd, 0, os.SEEK_CUR)

@@ -365,6 +365,8 @@ class Journal:
             return
         self._segments.append(new)
         self._write = self._segments[-1].write  # not `new`: a handler that ran behind the append may have gone further
+        for done in self._segments[-3:-2]:  # not `old`: the call that a handler interrupted may be sealing it
+            done.unmap()
         self._announce_dropped()
         self._wake()
 

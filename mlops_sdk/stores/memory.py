@@ -25,7 +25,7 @@ from mlops_sdk.entities import (
     RunQuery,
     WriterState,
 )
-from mlops_sdk.errors import InvalidValueError, MetricNotFoundError, RunNotFoundError, SequenceGapError
+from mlops_sdk.errors import DivergedError, InvalidValueError, MetricNotFoundError, RunNotFoundError, SequenceGapError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, Decoded, Event, Kind, decode, extend_chain
 from mlops_sdk.stores.memory_blobs import MemoryBlobs
 from mlops_sdk.stores.memory_run import MemoryRun, Point, ending, get, new_run
@@ -71,6 +71,8 @@ class MemoryStore:
         self._writers: dict[str, WriterState] = {}
         self._presumed_dead: set[str] = set()
         self._keys: dict[tuple[str, int], str] = {}
+        self._defined: dict[tuple[str, int], int] = {}
+        self._checksums: dict[str, dict[int, int]] = {}
 
     def append(self, batch: Batch) -> int:
         """See `Store.append`."""
@@ -79,15 +81,31 @@ class MemoryStore:
             writer = self._writers.get(header.writer_id) or _new_writer(batch)
             if batch.first > writer.sequence + 1:
                 raise SequenceGapError(header.writer_id, writer.sequence + 1, batch.first)
-            if batch.data and batch.last <= writer.sequence:
+            whole = decode(batch)
+            self._verify(header.writer_id, whole, writer.sequence)
+            if batch.last <= writer.sequence:
                 return writer.sequence
             fresh = _beyond(batch, writer.sequence)
             decoded = decode(fresh)
             chain = extend_chain(writer.chain, decoded.checksums)
             heard_ns = max([writer.heard_ns, *_times(decoded)])
             self._writers[header.writer_id] = replace(writer, sequence=fresh.last, chain=chain, heard_ns=heard_ns)
+            history = self._checksums.setdefault(header.writer_id, {})
+            history.update(zip(_column(decoded.numbers), _column(decoded.checksums), strict=True))
             self._apply(header.writer_id, decoded)
             return fresh.last
+
+    def _verify(self, writer_id: str, decoded: Decoded, stored: int) -> None:
+        """Raise DivergedError where the records up to `stored` are not those that are stored."""
+        history = self._checksums.get(writer_id, {})
+        for number, checksum in zip(_column(decoded.numbers), _column(decoded.checksums), strict=True):
+            if number <= stored and history.get(number) != checksum:
+                keys = {
+                    key_id: self._keys[owner, key_id]
+                    for (owner, key_id), at in self._defined.items()
+                    if owner == writer_id and at < number
+                }
+                raise DivergedError(writer_id, number - 1, keys)
 
     def acknowledged(self, writer_id: str) -> WriterState | None:
         """See `Store.acknowledged`."""
@@ -153,6 +171,7 @@ class MemoryStore:
     def _apply(self, writer_id: str, decoded: Decoded) -> None:
         self._take_back_death(writer_id)
         self._keys.update({(writer_id, key_id): name for key_id, name in decoded.keys.items()})
+        self._defined.update({(writer_id, key_id): number for key_id, number in decoded.defined.items()})
         for event in decoded.events:
             try:
                 self._apply_event(self._writers[writer_id], event)

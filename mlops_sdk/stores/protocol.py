@@ -145,6 +145,9 @@ class Store(Protocol):
         ------
         SequenceGapError
             If `batch.first` lies beyond what is stored; nothing was written. Carries `.expected`.
+        DivergedError
+            If other records are stored under the numbers of the batch (a copied journal that went another way); nothing
+            was written. Carries `.common`, the last number up to which both are the same, and `.keys`.
         StoreCorruptError
             If the bytes are not the sound records they claim to be; nothing was written.
         StoreUnavailableError
@@ -152,8 +155,8 @@ class Store(Protocol):
 
         Notes
         -----
-        Durable when it returns. Idempotent: records at or below the stored sequence number are skipped, by number and
-        never by content. Total: a well-formed record that cannot be applied (a param conflict, an unknown kind, a
+        Durable when it returns. Idempotent: records at or below the stored sequence number are compared with what is
+        stored and skipped; equal records under other numbers are other records. Total: a well-formed record that cannot be applied (a param conflict, an unknown kind, a
         payload that lacks what it needs) is kept as rejected, with the reason, acknowledged, and the rest goes on.
         """
         ...

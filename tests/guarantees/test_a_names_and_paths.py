@@ -77,7 +77,7 @@ def test_no_name_of_anything_gets_into_a_path(tmp_path: Path) -> None:
             assert run.health()["errors"] == {}
             view = mlops_sdk.get_run(run.run_id, tracking_uri=tmp_path)
             assert list(view.metrics) == list(view.params) == list(view.tags) == [ref.path for ref in view.artifacts]
-            assert view.artifact(name).read_text(newline="") == name
+            assert view.artifact(name).read_bytes().decode() == name
     assert opened == []
     print(f"A1, A2: {len(names)} names in 6 places each, 0 in a path")
 

@@ -1,4 +1,9 @@
-"""One batch as one transaction: who it is from, what is new in it, its records, its points, and that it was applied."""
+"""One batch as one transaction: who it is from, what is new in it, its records, its points, and that it was applied.
+
+References
+----------
+.. [1] ``docs/adr/0010-diverged-histories.md``
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mlops_sdk.errors import InvalidValueError, SequenceGapError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, Points, decode, extend_chain
 from mlops_sdk.journal.summaries import summarise
+from mlops_sdk.stores.sqlite import checkpoints, overlap, summary
 from mlops_sdk.stores.sqlite import points as stored_points
-from mlops_sdk.stores.sqlite import summary
 from mlops_sdk.stores.sqlite.apply import apply_event, hidden_at, take_back_death
+from mlops_sdk.stores.sqlite.checkpoints import signed, unsigned
 from mlops_sdk.stores.sqlite.target import Target, as_ascii, reject
 
 if TYPE_CHECKING:
@@ -62,8 +68,8 @@ def apply_batch(connection: sqlite3.Connection, batch: Batch, decoded: Decoded) 
     Raises
     ------
     SequenceGapError
-    StoreCorruptError
-        If the part beyond what is stored does not begin with a record: another history under the same numbers.
+    DivergedError
+        If what is stored under the numbers of the batch is another history.
     """
     header = batch.writer
     row = connection.execute(
@@ -72,16 +78,19 @@ def apply_batch(connection: sqlite3.Connection, batch: Batch, decoded: Decoded) 
     stored = row[1] if row else 0
     if batch.first > stored + 1:
         raise SequenceGapError(header.writer_id, stored + 1, batch.first)
+    if batch.first <= stored:
+        overlap.verify(connection, overlap.Stored(row[0], stored, unsigned(row[2])), batch, decoded)
     if batch.last <= stored:
         return Applied(stored, None)
     if batch.first <= stored:
         known = stored + 1 - batch.first
         batch = Batch(header, stored + 1, batch.data[known * SLOT_BYTES :])
         decoded = decode(batch)
-    chain = extend_chain(_unsigned(row[2]) if row else 0, decoded.checksums)
+    chain = extend_chain(unsigned(row[2]) if row else 0, decoded.checksums)
     target = _target(connection, header, row)
-    _apply(target, decoded)
+    rejected = _apply(target, decoded)
     _note_writer(target, decoded, batch.last, chain)
+    checkpoints.add(connection, target.writer, batch, chain, checkpoints.pack(decoded, rejected))
     return Applied(batch.last, target.run)
 
 
@@ -100,39 +109,42 @@ def _target(connection: sqlite3.Connection, header: WriterHeader, row: tuple[Any
     return Target(connection, row[0], header.writer_id, header.run_id, header.role, run[0] if run else None, row[3])
 
 
-def _apply(target: Target, decoded: Decoded) -> None:
+def _apply(target: Target, decoded: Decoded) -> set[int]:
+    """Apply everything; returns the sequence numbers of the points that were rejected."""
     take_back_death(target)
-    _learn_keys(target, decoded.keys)
+    _learn_keys(target, decoded)
     for event in decoded.events:
         apply_event(target, event)
-    if len(decoded.points):
-        _apply_points(target, decoded)
+    return _apply_points(target, decoded) if len(decoded.points) else set()
 
 
-def _learn_keys(target: Target, keys: dict[int, str]) -> None:
-    for key_id, name in keys.items():
+def _learn_keys(target: Target, decoded: Decoded) -> None:
+    for key_id, name in decoded.keys.items():
         try:
             target.execute("INSERT OR IGNORE INTO metric_keys (name) VALUES (?)", name)
             target.execute(
-                "INSERT OR IGNORE INTO writer_keys SELECT ?, ?, id FROM metric_keys WHERE name = ?",
-                *(target.writer, key_id, name),
+                "INSERT OR IGNORE INTO writer_keys (writer, key_id, metric, sequence) "
+                "SELECT ?, ?, id, ? FROM metric_keys WHERE name = ?",
+                *(target.writer, key_id, decoded.defined[key_id], name),
             )
         except (UnicodeEncodeError, OverflowError) as error:
             reject(target, 0, 1, 1, as_ascii({"id": key_id, "name": name}), f"{type(error).__name__}: {error}")
 
 
-def _apply_points(target: Target, decoded: Decoded) -> None:
+def _apply_points(target: Target, decoded: Decoded) -> set[int]:
     metrics = dict(target.execute("SELECT key_id, metric FROM writer_keys WHERE writer = ?", target.writer))
     points, unknown = _resolve(decoded.points, metrics if target.run is not None else {})
     if len(unknown):
         _reject_points(target, unknown)
+    rejected = {int(number) for number in unknown.sequence}
     if not len(points):
-        return
+        return rejected
     run = target.need_run()
     stored_points.add(target.connection, stored_points.Owner(run, target.writer, target.attempt), points)
     hidden = hidden_at(target)
     standing = points if hidden is None else _select(points, _is_below(points.step, hidden))
     summary.merge(target.connection, run, target.writer, summarise(standing), is_owner=target.is_owner)
+    return rejected
 
 
 def _resolve(points: Points, metrics: dict[int, int]) -> tuple[Points, Points]:
@@ -195,7 +207,7 @@ def _note_writer(target: Target, decoded: Decoded, sequence: int, chain: int) ->
     heard_ns = _int64(_newest(decoded))
     target.execute(
         "UPDATE writers SET sequence = ?, chain = ?, heard_ns = max(heard_ns, ?) WHERE id = ?",
-        *(sequence, _signed(chain), heard_ns, target.writer),
+        *(sequence, signed(chain), heard_ns, target.writer),
     )
     if target.run is not None and target.role != "editor":
         target.execute("UPDATE runs SET heard_ns = max(heard_ns, ?) WHERE id = ?", heard_ns, target.run)
@@ -211,14 +223,6 @@ def _newest(decoded: Decoded) -> int:
 
 def _int64(value: int) -> int:
     return max(-_INT64_MAX - 1, min(value, _INT64_MAX))
-
-
-def _signed(chain: int) -> int:
-    return chain - (1 << 64) if chain > _INT64_MAX else chain
-
-
-def _unsigned(chain: int) -> int:
-    return chain & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _int_or_none(value: Any) -> int | None:

@@ -12,10 +12,10 @@ import sqlite3
 import time
 
 from mlops_sdk.stores.sqlite.connection import checkpoint_fully
-from mlops_sdk.stores.sqlite.schema import CREATE, SCHEMA_VERSION
+from mlops_sdk.stores.sqlite.schema import CREATE, SCHEMA_VERSION, UPGRADE_2
 
 MIGRATION_SET = "mlops_sdk"
-APPLIED = ("m001_create",)
+APPLIED = ("m001_create", "m002_histories")
 """Names of the migrations that the newest schema stands for; `migrations` has one function for each."""
 
 # As sqlite-utils makes it.
@@ -44,6 +44,13 @@ def create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version=1")
 
 
+def upgrade_to_2(connection: sqlite3.Connection) -> None:
+    """From schema 1 to 2; the caller has a transaction."""
+    for statement in UPGRADE_2:
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version=2")
+
+
 def create(connection: sqlite3.Connection) -> None:
     """Make the newest schema in an empty database, in one transaction; the caller holds the store's lock.
 
@@ -57,6 +64,7 @@ def create(connection: sqlite3.Connection) -> None:
         connection.execute(_RECORDS)
         connection.execute(_RECORDS_INDEX)
         create_tables(connection)
+        upgrade_to_2(connection)
         now = time.strftime("%Y-%m-%d %H:%M:%S+00:00", time.gmtime())
         rows = [(MIGRATION_SET, name, now) for name in APPLIED]
         connection.executemany(

@@ -6,11 +6,11 @@ shared (set-group-id and writable by its group, `mlops init --shared`): files in
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from pathlib import Path
 
+from mlops_sdk.blobs.durable import make_directory
 from mlops_sdk.errors import StoreUnavailableError
 
 _SHARED = stat.S_ISGID | stat.S_IWGRP
@@ -31,18 +31,11 @@ def prepare(directory: Path) -> int:
         If it cannot be made.
     """
     if not directory.is_dir():
-        _make(directory)
+        make_directory(directory)
     is_shared = directory.stat().st_mode & _SHARED == _SHARED
     if not is_shared:
         _refuse_somebody_elses(directory)
     return _SHARED_FILE if is_shared else _PRIVATE_FILE
-
-
-def _make(directory: Path) -> None:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-        directory.chmod(0o700)  # a umask may have taken more away
 
 
 def create_file(path: Path, mode: int) -> None:

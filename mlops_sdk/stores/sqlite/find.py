@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_sdk.entities import MetricSummary, OrderBy, RunHead, RunQuery
-from mlops_sdk.errors import InvalidValueError
+from mlops_sdk.errors import InvalidValueError, StoreCorruptError
 
 _HEAD = """r.run_id, r.name, e.name, r.status, r.start_ns, r.end_ns, r.heard_ns, r.description, r.parent, r.user, r.host,
 r.entry_point, r.end_reason, r.is_provisional, r.deleted_ns IS NOT NULL, r.git_commit, r.git_branch, r.git_dirty"""
@@ -27,6 +27,7 @@ _ATTRIBUTES = {name: f"r.{name}" for name in RunHead.__slots__} | {
 }
 _SUMMARIES = frozenset(MetricSummary.__slots__) - {"key"}
 _INDEXED = ("last", "min", "max", "mean")
+_TIMES = (int, type(None))
 _LIKE_FROM = 4
 """A prefix or suffix of an id has at least so many characters."""
 
@@ -46,6 +47,8 @@ def find_runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunHead]:
 def _head(row: tuple[Any, ...]) -> RunHead:
     *values, is_provisional, is_deleted, commit, branch, is_dirty = row
     values += [bool(is_provisional), bool(is_deleted), commit, branch, None if is_dirty is None else bool(is_dirty)]
+    if not all(type(time_ns) in _TIMES for time_ns in values[4:7]):  # a column's type binds nobody in SQLite
+        raise StoreCorruptError(f"times of run {values[0]} are no numbers: restore a backup", place="table runs")
     return RunHead(*values)
 
 

@@ -85,7 +85,7 @@ def _purge(connection: sqlite3.Connection, run: int, run_id: str) -> None:
     for table in OF_RUN:
         connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))  # noqa: S608 - names from the schema
     writers = "(SELECT id FROM writers WHERE run_id = ?)"
-    for table in ("writer_keys", "rejected"):
+    for table in ("writer_keys", "rejected", "checkpoints"):
         connection.execute(f"DELETE FROM {table} WHERE writer IN {writers}", (run_id,))  # noqa: S608 - likewise
     connection.execute("DELETE FROM runs WHERE id = ?", (run,))
     connection.execute("INSERT OR REPLACE INTO purged VALUES (?, ?)", (run_id, time.time_ns()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x6D6C6F70
 """``mlop``"""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """`PRAGMA user_version` after the newest migration."""
 
 META = """
@@ -277,6 +277,18 @@ CREATE TABLE purged (
 ) WITHOUT ROWID
 """
 
+CHECKPOINTS = """
+CREATE TABLE checkpoints (
+    id INTEGER PRIMARY KEY,
+    writer INTEGER NOT NULL REFERENCES writers (id),
+    sequence INTEGER NOT NULL,
+    chain INTEGER NOT NULL,
+    is_segment_end INTEGER NOT NULL,
+    records BLOB NOT NULL,
+    UNIQUE (writer, sequence)
+)
+"""
+
 INDEXES = (
     "CREATE INDEX runs_by_start ON runs (start_ns, run_id)",
     "CREATE INDEX runs_by_experiment ON runs (experiment, start_ns, run_id)",
@@ -368,7 +380,14 @@ _CREATE_TABLES = (
     PURGED,
 )
 CREATE = _CREATE_TABLES + INDEXES + VIEWS
-TABLES = frozenset(statement.split()[2] for statement in _CREATE_TABLES)
+UPGRADE_2 = (
+    CHECKPOINTS,
+    "ALTER TABLE writer_keys ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0",
+    """INSERT INTO checkpoints (writer, sequence, chain, is_segment_end, records)
+    SELECT id, sequence, chain, 0, x'' FROM writers WHERE sequence > 0""",
+)
+"""From schema 1 to 2: what tells two histories under the same numbers apart."""
+TABLES = frozenset(statement.split()[2] for statement in (*_CREATE_TABLES, CHECKPOINTS))
 OF_RUN = (
     "rewinds",
     "params",

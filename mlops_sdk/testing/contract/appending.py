@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlops_sdk.courier import diverged
 from mlops_sdk.entities import RunQuery
-from mlops_sdk.errors import SequenceGapError, StoreCorruptError
+from mlops_sdk.errors import DivergedError, SequenceGapError, StoreCorruptError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, Kind, decode, encode_frame, extend_chain
 from mlops_sdk.stores.protocol import Blobs
 from mlops_sdk.testing.batches import Clock, WriterScript
-from mlops_sdk.testing.contract.base import StoreCase, assert_same, head, known, part, started
+from mlops_sdk.testing.contract.base import StoreCase, assert_same, copy_of, head, known, part, started
 from mlops_sdk.testing.observing import observe
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ def damaged(batch: Batch) -> dict[str, Batch]:
     }
 
 
+def deliver(store: Store, script: WriterScript, *sizes: int) -> None:
+    """All that a writer has, in batches of so many records, as whoever finds its journal does."""
+    diverged.deliver(store, lambda _: script.batches(*sizes), script.header.writer_id)
+
+
 class Appending(StoreCase):
     """What `Store.append`, `acknowledged` and `close` owe."""
 
@@ -160,10 +166,54 @@ class Appending(StoreCase):
         for _ in range(3):
             script.point(key_id, 7, 1.0, time_ns=script.clock.now_ns)
         script.send(store)
-        impostor = WriterScript("run-1", script.header.writer_id).run(name="another")
-        assert store.append(impostor.batch()) == script.last
         assert store.series("run-1", "loss").value.tolist() == [1.0, 1.0, 1.0]
+
+    def test_another_history_under_the_same_numbers_is_refused_with_what_is_common(self, store: Store) -> None:
+        script = started(store).points("loss", [1.0, 2.0]).tags(a="b")
+        script.send(store)
+        common = script.last
+        copy = copy_of(script)
+        script.points("first", [3.0]).points("loss", [4.0]).send(store)
+        copy.points("second", [5.0]).points("loss", [6.0]).tags(c="d")
+        before = observe(store)
+        for first in (1, script.records[1][0], common + 1):
+            with pytest.raises(DivergedError) as caught:
+                store.append(copy.between(first, copy.last))
+            assert (caught.value.common, caught.value.keys) == (common, {1: "loss"})
+        assert observe(store) == before
+        assert script.points("loss", [7.0]).send(store) == script.last
+
+    def test_another_history_from_the_first_record_on_has_nothing_in_common(self, store: Store) -> None:
+        script = started(store).points("loss", [1.0])
+        script.send(store)
+        impostor = WriterScript("run-1", script.header.writer_id).run(name="another")
+        with pytest.raises(DivergedError) as caught:
+            store.append(impostor.batch())
+        assert (caught.value.common, caught.value.keys) == (0, {})
         assert head(store).name == "name of run-1"
+
+    def test_a_copy_that_went_less_far_is_the_same_history(self, store: Store) -> None:
+        script = started(store).points("loss", range(20)).tags(a="b")
+        script.send(store)
+        for first, last in ((1, 9), (5, 12), (1, script.last)):
+            assert store.append(script.between(first, last)) == script.last
+        assert len(store.series("run-1", "loss")) == 20
+
+    def test_what_two_histories_disagree_on_is_delivered_as_a_branch(self, store: Store) -> None:
+        script = started(store).points("loss", [1.0, 2.0])
+        script.send(store)
+        copies = [copy_of(script), copy_of(script)]
+        script.points("first", [3.0]).points("loss", [4.0]).send(store)
+        copies[0].points("second", [5.0]).points("loss", [6.0]).status("FAILED")
+        copies[1].points("third", [8.0])
+        for copy in [*copies, copies[0]]:
+            for sizes in ((), (2,), (4, 1, 1)):
+                deliver(store, copy, *sizes)
+        deliver(store, copies[0].points("loss", [7.0]), 3)
+        found = {key: store.series("run-1", key, rank="all").value.tolist() for key in part(store, "metrics")}
+        assert found == {"loss": [1.0, 2.0, 4.0, 6.0, 7.0], "first": [3.0], "second": [5.0], "third": [8.0]}
+        assert store.series("run-1", "loss").value.tolist() == [1.0, 2.0, 4.0], "the owner's is the run's"
+        assert (head(store).status, len(part(store, "writers"))) == ("RUNNING", 3)
 
     def test_damaged_bytes_write_nothing(self, store: Store) -> None:
         script = WriterScript("run-1").run().tags(a="b").points("loss", [1.0, 2.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import uuid
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -102,6 +103,13 @@ def started(store: Store, run_id: str = "run-1", writer_id: str | None = None, *
     script = WriterScript(run_id, writer_id, **header).run(**options)
     script.send(store)
     return script
+
+
+def copy_of(script: WriterScript) -> WriterScript:
+    """The same writer with the same history, to go on in another way."""
+    copy = WriterScript(script.header.run_id, clock=Clock(script.clock.now_ns + 7))
+    copy.__dict__ |= {name: deepcopy(value) for name, value in script.__dict__.items() if name != "clock"}
+    return copy
 
 
 def edit(store: Store, run_id: str, kind: int, payload: Any, *, clock: Clock | None = None) -> None:

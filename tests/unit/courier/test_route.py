@@ -7,15 +7,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from mlops_sdk.courier import route as route_module
-from mlops_sdk.courier.route import Route
+from mlops_sdk.courier.recovery import sweep
+from mlops_sdk.courier.route import Route, Sink
+from mlops_sdk.entities import RunQuery
 from mlops_sdk.errors import MlopsError, SequenceGapError, StoreCorruptError, StoreError, StoreUnavailableError
-from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES, Batch, Kind
-from mlops_sdk.journal.writer import Journal
-from tests.unit.courier.failing import FailingStore, journal_in, log, route_to
+from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES, Batch, Kind, encode_frame, encode_point
+from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.stores.memory import MemoryStore
+from mlops_sdk.stores.protocol import Store
+from tests.unit.courier.failing import SMALL, FailingStore, journal_in, log, route_to
 
 
 @pytest.fixture
@@ -376,3 +381,45 @@ def test_a_heartbeat_that_does_not_fit_is_counted(journal: Journal, now: Iterato
     next(now)(31.0)
     route.beat()
     assert route.errors["delivery: JournalFullError"] == 1
+
+
+class Place:
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+
+
+def test_a_process_whose_copy_came_first_goes_on_as_a_branch(tmp_path: Path) -> None:
+    """A snapshot of the machine was resumed twice: both go on living, with one journal each under one identity."""
+    place = Place()
+    journal = Journal(tmp_path, "run", options=JournalOptions(is_mapped=False, first_bytes=SMALL))
+    journal.event(Kind.RUN, {"name": "r", "experiment": "e"})
+    journal.define("a")
+    for step in range(40):
+        journal.points({"a": float(step)}, step)
+    route = Route(journal, [Sink(place)])
+    assert route.deliver()
+    first = journal.last + 1
+    other = encode_frame(Kind.KEY, 1, {"id": 2, "name": "theirs"}, journal._seed)
+    other += b"".join(encode_point(2, step, step, 7.0, journal._seed) for step in range(30))
+    place.store.append(Batch(journal._segment.header, first, other))
+    place.store.append(
+        Batch(journal._segment.header, first + len(other) // SLOT_BYTES, encode_point(1, 9, 40, -1.0, journal._seed))
+    )
+    journal.define("b")
+    for step in range(40, 200):
+        journal.points({"b": float(step), "a": float(step)}, step)
+        if step % 17 == 0:
+            assert route.deliver(now=True)
+    journal.event(Kind.STATUS, {"status": "FINISHED"})
+    assert route.deliver(now=True)
+    assert route.deliver(now=True)
+    store = place.store
+    assert store.series("run", "theirs").value.tolist() == [7.0] * 30
+    assert store.series("run", "b").value.tolist() == [float(step) for step in range(40, 200)]
+    assert sorted(store.series("run", "a", rank="all").value.tolist()) == [-1.0, *map(float, range(200))]
+    assert store.rejected == []
+    assert store.find(RunQuery())[0].status == "RUNNING", "a branch ends for itself"
+    journal.leave()
+    assert sweep(cast(Store, store), tmp_path).errors == []
+    assert len(store.series("run", "a", rank="all")) == 201
+    assert list(tmp_path.iterdir()) == []

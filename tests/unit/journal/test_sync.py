@@ -237,7 +237,7 @@ def test_without_fdatasync_fsync_does(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_two_threads_that_sync_rescue_once(journal: Journal, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush, and the courier's round."""
     log(journal, 0, 200)
-    disk.refusals = 2
+    disk.refusals = 1
     copy_of, copies = AppendedSegment.copy_of, []
 
     def slowly(segment: Segment, end: int) -> AppendedSegment:
@@ -260,5 +260,5 @@ def test_two_threads_that_sync_rescue_once(journal: Journal, disk: Disk, monkeyp
     for thread in threads:
         thread.join(30)
     assert errors == []
-    assert len(copies) == len(set(map(id, copies))) == 2
+    assert len(copies) == 1
     assert said_by(journal) == said_on_disk(journal.directory) == expected(200)

@@ -647,3 +647,18 @@ def test_the_hot_path_is_one_frame(open_journal: Open) -> None:
     names = [name for _, name in frames]
     assert names == (["point"] if journal.options.is_mapped else ["point", "_write"])
     assert len({file for file, _ in frames}) == len(names)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="this system does not list mappings there")
+def test_a_backlog_stays_on_the_disk(open_journal: Open) -> None:
+    """Nobody delivers: full segments are unmapped, and everything is still read, synced and counted."""
+    journal = open_journal()
+    journal.define("loss")
+    for step in range(1_000):
+        journal.point("loss", float(step))
+    n_files = len([name for name in files(journal) if name.endswith(".seg")])
+    mapped = Path("/proc/self/maps").read_text(encoding="utf-8").count(str(journal.directory))
+    assert n_files > 3
+    assert mapped <= 2
+    journal.sync()
+    assert said_by(journal) == said_on_disk(journal.directory) == [("loss", step, float(step)) for step in range(1_000)]

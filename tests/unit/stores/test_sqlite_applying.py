@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlops_sdk.entities import RunQuery
-from mlops_sdk.errors import InvalidValueError, StoreCorruptError
-from mlops_sdk.journal.records import Batch, Kind
+from mlops_sdk.errors import DivergedError, InvalidValueError
+from mlops_sdk.journal.records import Kind
 from mlops_sdk.stores.sqlite.store import SQLiteStore
 from mlops_sdk.testing import WriterScript
 
@@ -115,10 +117,62 @@ def test_ids_that_are_no_text_are_refused(store: SQLiteStore, field: str) -> Non
         WriterScript(**ids).run().send(store)
 
 
-def test_another_history_under_the_same_numbers_is_refused_where_it_shows(store: SQLiteStore) -> None:
-    script = WriterScript("run-1").run(description="x" * 200).points("loss", [1.0])
+def test_checkpoints_of_a_long_run_are_thinned(store: SQLiteStore) -> None:
+    script = WriterScript("run-1").run()
+    for number in range(300):
+        script.points("loss", [float(number)]).tags(step=str(number)).send(store)
+    with store.database.reading() as connection:
+        (count, size) = connection.execute("SELECT count(*), sum(length(records)) FROM checkpoints").fetchone()
+    assert count <= 65
+    assert size == 12 * (2 + 300), "RUN, KEY and every TAGS; points are compared themselves"
+    store.append(script.batches()[0])  # all of it again: between checkpoints, too, it is recognised
+    for batch in script.batches(*[7] * 20):
+        store.append(batch)
+    assert len(store.series("run-1", "loss")) == 300
+
+
+def test_of_a_segment_that_has_ended_one_checkpoint_stays(store: SQLiteStore) -> None:
+    script = WriterScript("run-1").run().points("loss", range(40))
+    batches = script.batches(*[5] * 8)
+    for number, batch in enumerate(batches):
+        segment = batches[number - number % 3].first
+        store.append(replace(batch, writer=replace(batch.writer, first=segment)))
+    with store.database.reading() as connection:
+        rows = connection.execute("SELECT sequence, is_segment_end FROM checkpoints ORDER BY sequence").fetchall()
+    ends = [(batches[2].last, 1), (batches[5].last, 1)]
+    assert rows == [*ends, *((batch.last, 0) for batch in batches[6:])]
+
+
+@pytest.mark.parametrize("settle", [False, True])
+def test_what_two_histories_have_in_common_is_found_exactly(store: SQLiteStore, settle: bool) -> None:
+    """Whatever the cut, wherever they part: among points, chunks, frames and rejected points."""
+    script = WriterScript("run-1").run()
+    for number in range(60):
+        script.points("loss", [number / 7] * 60).tags(at=str(number)).point(99, 0, 1.0)
+    for batch in script.batches(*[700] * 3):
+        store.append(batch)
+    if settle:
+        store.settle("run-1")
+    rng = random.Random(10)
+    before = len(store.series("run-1", "loss"))
+    for _ in range(25):
+        at = rng.randrange(1, len(script.records))
+        other = WriterScript("run-1", script.header.writer_id)
+        for _, record in script.records[:at]:
+            other.record(record)
+        common = other.last
+        other._keys = dict(script._keys)
+        other.points("loss", [1.5] * 20).tags(other="history").point(98, 0, 1.0)
+        first = script.records[rng.randrange(0, at)][0]
+        with pytest.raises(DivergedError) as caught:
+            store.append(other.between(first, other.last))
+        assert caught.value.common == common
+        assert caught.value.keys == ({1: "loss"} if common >= script.records[1][0] else {})
+    assert len(store.series("run-1", "loss")) == before
+
+
+def test_late_records_of_a_run_that_is_gone_for_good_are_not_compared(store: SQLiteStore) -> None:
+    script = WriterScript("run-1").run().points("loss", range(10)).event(Kind.TRASH, {"deleted": True})
     script.send(store)
-    other = WriterScript("run-1", script.header.writer_id).run(description="y" * 2000)
-    with pytest.raises(StoreCorruptError, match="sound records"):
-        store.append(Batch(other.header, 1, other.batch().data))
-    assert store.series("run-1", "loss").value.tolist() == [1.0]
+    store.gc()
+    assert store.append(script.between(3, 8)) == script.last

@@ -14,7 +14,7 @@ from mlops_sdk.entities import PARTS, RunQuery
 from mlops_sdk.errors import InvalidValueError, StoreCorruptError
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.stores.sqlite import maintenance
-from mlops_sdk.stores.sqlite.schema import OF_RUN
+from mlops_sdk.stores.sqlite.schema import OF_RUN, SCHEMA_VERSION
 from mlops_sdk.stores.sqlite.store import SQLiteStore
 from mlops_sdk.testing import Clock, WriterScript, differences, observe
 
@@ -322,6 +322,6 @@ def test_stats_count_what_is_there(store: SQLiteStore) -> None:
     stats = store.stats()
     assert (stats.runs, stats.deleted_runs, stats.experiments, stats.metrics) == (1, 1, 1, 4)
     assert (stats.points, stats.rejected, stats.blobs) == (2 * 3002, 2, 1)
-    assert (stats.journal_mode, stats.schema_version) == ("wal", 1)
+    assert (stats.journal_mode, stats.schema_version) == ("wal", SCHEMA_VERSION)
     assert stats.database_bytes > 0
     assert stats.wal_bytes > 0
