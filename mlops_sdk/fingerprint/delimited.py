@@ -11,6 +11,7 @@ import csv
 import datetime as dt
 import gzip
 import io
+import math
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -59,14 +60,14 @@ class _reading:  # noqa: N801 - reads as a function
         name = self._path.name.lower()
         raw: Any = gzip.open(self._path, "rb") if name.endswith(".gz") else self._path.open("rb")
         self._file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        self._limit = csv.field_size_limit(MAX_FIELD_CHARACTERS)  # of the process: put back at the end
         try:
-            csv.field_size_limit(MAX_FIELD_CHARACTERS)
             rows = csv.reader(self._file, delimiter="\t" if ".tsv" in name else ",", strict=True)
             header = next(rows, None)
             if not header:
                 raise InvalidValueError(f"{str(self._path)!r} has no header line with the names of the columns")
         except BaseException:
-            self._file.close()
+            self.__exit__()
             raise
         return tuple(header), self._batches(rows, len(header))
 
@@ -82,6 +83,7 @@ class _reading:  # noqa: N801 - reads as a function
                 yield batch
 
     def __exit__(self, *_: object) -> None:
+        csv.field_size_limit(self._limit)
         self._file.close()
 
 
@@ -90,7 +92,12 @@ def _integers(cells: Any) -> list[Any]:
 
 
 def _floats(cells: Any) -> list[Any]:
-    return [None if cell == "" else float(cell) for cell in cells]
+    values = [None if cell == "" else float(cell) for cell in cells]
+    if math.inf in values or -math.inf in values:
+        for cell, value in zip(cells, values, strict=True):
+            if value in (math.inf, -math.inf) and any(map(str.isdigit, cell)):
+                raise ValueError(cell)  # too large for a float64: as one, it would be any other such number
+    return values
 
 
 def _booleans(cells: Any) -> list[Any]:

@@ -159,7 +159,7 @@ def _parquet(path: Path) -> Iterator[Chunk]:
     except ImportError:
         yield from _parquet_otherwise(path)
         return
-    with parquet.ParquetFile(path, pre_buffer=False, memory_map=False) as file:
+    with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
         is_empty = True
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
             is_empty = False

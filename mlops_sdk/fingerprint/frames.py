@@ -92,6 +92,7 @@ def _chunks_of_matrix(array: NDArray[Any], names: tuple[str, ...] | None) -> Ite
         )
     names = names or tuple(map(str, range(n_columns)))
     is_columnar = array.flags.f_contiguous or n_columns < 2 or n < 2 or array.dtype.kind == "O"
+    is_columnar = is_columnar or isinstance(array, np.ma.MaskedArray)  # whose copies lose the mask
     if is_columnar:
         yield Chunk(names, [column_of(array[:, index]) for index in range(n_columns)], n)
         return
@@ -103,6 +104,9 @@ def _chunks_of_matrix(array: NDArray[Any], names: tuple[str, ...] | None) -> Ite
 
 
 def _chunks_of_tensor(array: NDArray[Any], names: tuple[str, ...] | None) -> Iterator[Chunk]:
+    if isinstance(array, np.ma.MaskedArray):
+        yield Chunk(names or ("0",), [Objects(array.tolist(), "list")], len(array))
+        return
     cells = int(np.prod(array.shape[1:]))
     step = max(1, min(BLOCK_ROWS, (1 << 22) // max(1, cells)))
     for start in range(0, len(array), step):
@@ -243,8 +247,10 @@ class _Stream:
 
 
 def _of_strings(series: Any) -> Column:
-    is_arrow = getattr(series.dtype, "storage", "") in ("pyarrow", "pyarrow_numpy")
-    return _of_arrow(series) if is_arrow else Objects(series.astype(object).to_numpy(), "text")
+    if getattr(series.dtype, "storage", "") in ("pyarrow", "pyarrow_numpy"):
+        return _of_arrow(series)
+    mask = series.isna().to_numpy()
+    return texts.of_strings(series.astype(object).to_numpy().tolist(), mask=mask if mask.any() else None)
 
 
 def _of_extension(series: Any) -> Column:

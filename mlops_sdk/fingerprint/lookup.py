@@ -145,8 +145,8 @@ class _Peeling:
 
     def run(self) -> dict[int, int] | None:
         waiting = [(table, cell) for table in range(TABLES) for cell in range(self._last + 1)]
-        # each step empties a cell for good, unless damage plays tricks: bounded all the same
-        for _ in range(64 * len(waiting)):
+        # each hash that is found empties a cell for good, and puts four back in line; tampered tables could go on for ever
+        for _ in range(2 * (TABLES + 1) * len(waiting)):
             if not waiting:
                 break
             waiting += self._peel(*waiting.pop())
@@ -177,11 +177,11 @@ class _Peeling:
 
 
 def _divided(total: int, count: int) -> list[int]:
-    """Keys with ``count * key == total`` modulo 2^64; none are tried where there would be more than 1,024."""
+    """Keys with ``count * key == total`` modulo 2^64; none are tried where there would be more than 64."""
     sign, size = (1, count) if count > 0 else (-1, -count)
     total = total * sign & MASK
     twos = (size & -size).bit_length() - 1
-    if twos > 10 or total & ((1 << twos) - 1):
+    if twos > 6 or total & ((1 << twos) - 1):
         return []
     odd = size >> twos
     width = 64 - twos

@@ -106,7 +106,8 @@ def fingerprint(
 def _source(data: Any, target: Any, index: bool) -> Any:
     """A way back to the data, while somebody else keeps it."""
     try:
-        return weakref.ref(data), target, index
+        held = target if target is None or isinstance(target, str) else weakref.ref(target)
+        return weakref.ref(data), held, index
     except TypeError:
         return None
 
@@ -155,10 +156,10 @@ class _Making:
             parts = {frames.name_of(name): self.of(part, None, depth + 1) for name, part in data.items()}
             return collection(parts, Hashing(self._options.salt), self._options)
         if _is_map_style(data):
-            with kept_random_state():
+            with kept_random_state(data):
                 return self._stream(_rows_of_items(data[place] for place in range(len(data))), target)
         if isinstance(data, Iterable) and not isinstance(data, (bytes, bytearray, memoryview, set, frozenset)):
-            with kept_random_state():
+            with kept_random_state(data):
                 return self._stream(tables.batches(data), target)
         raise tables.refuse(data)
 
@@ -338,7 +339,18 @@ def _plain(value: Any) -> Any:
 
 
 class kept_random_state:  # noqa: N801 - reads as a function
-    """Puts the random states of Python, numpy and torch back: looking at a loader must not change the training."""
+    """Puts the random states of Python, numpy and torch back: looking at a loader must not change the training.
+
+    Parameters
+    ----------
+    loader : object
+        Generators of its own, and of its sampler, are put back too.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        owners = (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
+        found: list[Any] = [getattr(owner, "generator", None) for owner in owners]
+        self._generators = [each for each in found if hasattr(each, "get_state") and hasattr(each, "set_state")]
 
     def __enter__(self) -> None:
         import random
@@ -346,12 +358,15 @@ class kept_random_state:  # noqa: N801 - reads as a function
 
         self._python = random.getstate()
         self._numpy = np.random.get_state()  # noqa: NPY002 - the legacy state is what is kept
+        self._own = [each.get_state() for each in self._generators]
         self._torch = sys.modules.get("torch")
         self._state = self._torch.get_rng_state() if self._torch is not None else None
 
     def __exit__(self, *_: object) -> None:
         import random
 
+        for generator, state in zip(self._generators, self._own, strict=True):
+            generator.set_state(state)
         random.setstate(self._python)
         np.random.set_state(self._numpy)  # noqa: NPY002 - as above
         if self._torch is not None:

@@ -48,7 +48,10 @@ def mix(words: Words, out: Words | None = None, scratch: Words | None = None) ->
 
 def mix_one(word: int) -> int:
     """`mix` of one number."""
-    return int(mix(np.array([word & MASK], dtype=np.uint64))[0])
+    word &= MASK
+    word = (word ^ word >> 30) * int(_M1) & MASK
+    word = (word ^ word >> 27) * int(_M2) & MASK
+    return word ^ word >> 31
 
 
 def hash_texts(starts: NDArray[np.int64], lengths: NDArray[np.int64], data: NDArray[np.uint8], seed: int = 0) -> Words:

@@ -121,10 +121,6 @@ class _Sorted:
         self._rules = rules
         self._kinds: dict[str, list[int]] = {}
         self._missing: list[int] = []
-        has_numbers = any(isinstance(value, (int, np.integer, decimal.Decimal)) for value in values)
-        self._is_number_column = has_numbers or all(
-            isinstance(value, (float, np.floating)) or nested.is_missing(value) for value in values
-        )
         for row, value in enumerate(values):
             self._sort(row, value)
 
@@ -159,9 +155,7 @@ class _Sorted:
         raise nested.unknown(value)
 
     def _kind_of_number(self, value: Any) -> str | None:
-        """NaN is a missing text (time, list) where there are no numbers: that is how pandas writes it."""
-        is_nan = value != value
-        return None if is_nan and (self._rules.nan_is_null or not self._is_number_column) else NUMBER
+        return None if self._rules.nan_is_null and value != value else NUMBER
 
     def cells(self) -> Cells:
         """All of them, kind by kind."""

@@ -41,12 +41,46 @@ def table_chunks(data: Any, *, index: bool = False) -> Iterator[Chunk] | None:
     if comes_from(data, "polars", "LazyFrame"):
         return arrow.chunks_of(data.collect())
     if comes_from(data, "torch", "Tensor"):
-        return frames.chunks_of_array(data.detach().cpu().numpy())
+        return frames.chunks_of_array(_of_tensor(data))
+    if comes_from(data, "xarray", "DataArray", "Dataset"):
+        raise InvalidValueError(f"{_kind(data)} has coordinates beside its values: give .to_dataframe(), or .values")
+    if not isinstance(data, (Mapping, list, tuple)) and hasattr(type(data), "columns"):
+        return _of_frame(data)
     if isinstance(data, Mapping):
         return _of_columns(data)
     if isinstance(data, (list, tuple)):
         return _of_rows(data)
     return _of_array_like(data)
+
+
+def _of_tensor(data: Any) -> Any:
+    tensor = data.detach().cpu()
+    try:
+        return (
+            tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+        ).numpy()  # which float32 holds exactly
+    except (TypeError, RuntimeError) as error:
+        raise InvalidValueError(f"a tensor that makes no array ({error}): give .to_dense(), or an array") from error
+
+
+def _of_frame(data: Any) -> Iterator[Chunk]:
+    """A frame of another library, by narwhals; as an array it would lose its names."""
+    import narwhals
+
+    try:
+        frame: Any = narwhals.from_native(data)
+        frame = frame.collect() if isinstance(frame, narwhals.LazyFrame) else frame
+    except (TypeError, ImportError, AttributeError) as error:
+        raise InvalidValueError(f"{_kind(data)} has columns, and is no frame that is known: {_WAY_OUT}") from error
+    native = frame.to_native()
+    if comes_from(native, "pandas", "DataFrame"):
+        return frames.chunks_of_pandas(native)
+    if hasattr(type(native), "__arrow_c_stream__"):
+        return arrow.chunks_of(native)
+    found = _of_columns(frame.to_dict(as_series=False))
+    if found is None:
+        raise refuse(data)
+    return found
 
 
 def _of_columns(data: Mapping[Any, Any]) -> Iterator[Chunk] | None:

@@ -13,6 +13,7 @@ import base64
 import datetime as dt
 import hashlib
 import math
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -146,7 +147,8 @@ def of_source(made: Fingerprint) -> str:
         return made.unf_text
     reference, target, index = made.source or (lambda: None, None, False)
     data = reference()
-    if data is None:
+    target = target() if isinstance(target, weakref.ref) else target
+    if data is None or (made.target is not None and target is None):
         raise InvalidValueError(
             "the data is gone, and its UNF was not computed: fingerprint(data, unf=True) does it at once"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_RECORD_BYTES = 512 << 10
 _KEPT = 8
+_MOST_ROW_BYTES = 96 << 20
 _TRAIN = ("train", "training", "fit")
 _HELD_OUT = ("test", "testing", "valid", "validation", "val", "eval", "evaluation", "holdout", "dev")
 
@@ -154,7 +156,7 @@ class DatasetLogging(Emitting):
                     f"{shared.shared} rows of {_label(held_out)} are in {_label(train)} too ({shared.share:.1%} of it): "
                     "a score on them says nothing about new data",
                 )
-        self._seen_datasets = [*self._seen_datasets, made][-_KEPT:]
+        self._seen_datasets = _bounded([*self._seen_datasets, made][-_KEPT:])
 
 
 class TrackedDataset:
@@ -228,7 +230,19 @@ def _fingerprint(data: Any, target: Any) -> Fingerprint:
             f"a {type(data).__name__} can be read only once, and would be empty for the training: wrap it in "
             "run.track_dataset(...), which fingerprints the batches in passing"
         )
-    return fingerprint(data, target=target, keep_rows=True, progress=False)
+    # row hashes are kept for an exact count of leaked rows; a file would have to be read again for them
+    is_file = isinstance(data, (str, os.PathLike))
+    return fingerprint(data, target=target, keep_rows=not is_file, progress=False)
+
+
+def _bounded(seen: list[Fingerprint]) -> list[Fingerprint]:
+    """The same, without the row hashes of the older ones where all together would be too much memory."""
+    left, kept = _MOST_ROW_BYTES, []
+    for made in reversed(seen):
+        n_bytes = 0 if made.row_hashes is None else made.row_hashes.nbytes
+        left -= n_bytes
+        kept.append(made if left >= 0 else replace(made, row_hashes=None))
+    return kept[::-1]
 
 
 def _train_and_held_out(one: Fingerprint, other: Fingerprint) -> tuple[Fingerprint, Fingerprint] | None:

@@ -27,9 +27,27 @@ MARKS = {
 TIME_TAGS = {"time": b"t", "instant": b"T", "duration": b"u", "clock": b"c"}
 
 
+KEY: dict[str, bytes] = {}
+SEED = 0
+
+
+def set_salt(salt: bytes | None) -> None:
+    """From now on as the section "Salt" says; None takes it back."""
+    global SEED
+    KEY.clear()
+    SEED = 0
+    if salt:
+        KEY["key"] = blake3(salt, derive_key_context="mlops_sdk fingerprint 1 salt").digest()
+        SEED = int.from_bytes(tagged("seed")[:8], "little")
+
+
+def hashed(data: bytes) -> bytes:
+    return blake3(data, **KEY).digest()
+
+
 def tagged(purpose: str, *pieces: bytes) -> bytes:
     framed = b"".join(struct.pack("<Q", len(piece)) + piece for piece in pieces)
-    return blake3(f"mlops fingerprint 1 {purpose}\0".encode() + framed).digest()
+    return hashed(f"mlops fingerprint 1 {purpose}\0".encode() + framed)
 
 
 def mix(word: int) -> int:
@@ -40,10 +58,10 @@ def mix(word: int) -> int:
     return word ^ word >> 31
 
 
-def hash_text(data: bytes) -> int:
+def hash_text(data: bytes, seed: int = 0) -> int:
     if len(data) > 256:
-        return int.from_bytes(blake3(bytes(8) + data).digest(8), "little")
-    state = len(data) * 0x9E3779B97F4A7C15 & MASK
+        return int.from_bytes(blake3(struct.pack("<Q", seed) + data).digest(8), "little")
+    state = (len(data) * 0x9E3779B97F4A7C15 & MASK) ^ seed
     for start in range(0, len(data), 8):
         state = (state ^ int.from_bytes(data[start : start + 8], "little")) * 0xBF58476D1CE4E5B9 & MASK
         state ^= state >> 32
@@ -107,15 +125,15 @@ def cell(value: Any) -> tuple[str, tuple[bytes, bytes], int]:
     if isinstance(value, tuple):
         kind, ns = value
         if abs(ns) <= (1 << 63) - 2:
-            return kind, (struct.pack("<q", ns), b""), (ns & MASK) ^ MARKS[kind]
+            return kind, (struct.pack("<q", ns), b""), (ns & MASK) ^ MARKS[kind] ^ SEED
         digits = str(ns).encode()
-        return kind, (struct.pack("<q", -(1 << 63) + 1), digits + b"\n"), hash_text(digits) ^ MARKS[kind]
+        return kind, (struct.pack("<q", -(1 << 63) + 1), digits + b"\n"), hash_text(digits, SEED) ^ MARKS[kind]
     for kind, types in (("text", str), ("bytes", bytes), ("nested", (list, dict))):
         if isinstance(value, types):
             data = value.encode() if kind == "text" else value if kind == "bytes" else encode(value)
-            return kind, (struct.pack("<Q", len(data)), data), hash_text(data) ^ MARKS[kind]
+            return kind, (struct.pack("<Q", len(data)), data), hash_text(data, SEED) ^ MARKS[kind]
     bits, side, code = number(value)
-    return "number", (struct.pack("<Q", bits), side), code
+    return "number", (struct.pack("<Q", bits), side), code ^ SEED
 
 
 def column(values: list[Any]) -> tuple[str, bytes]:
@@ -135,12 +153,12 @@ def column(values: list[Any]) -> tuple[str, bytes]:
             runs[-1][1] += 1
         else:
             runs.append([kind, 1])
-    pieces = [struct.pack("<QQ", len(values), n_nulls), blake3(nulls).digest()]
+    pieces = [struct.pack("<QQ", len(values), n_nulls), hashed(nulls)]
     for kind, pair in streams.items():
-        pieces += [kind.encode(), *(blake3(stream).digest() for stream in pair)]
+        pieces += [kind.encode(), *(hashed(stream) for stream in pair)]
     if len(streams) > 1:
         said = b"".join(struct.pack("<QQ", len(kind), n) + kind.encode() for kind, n in runs)
-        pieces.append(blake3(said).digest())
+        pieces.append(hashed(said))
     kind = "null" if not streams else "mixed" if len(streams) > 1 else next(iter(streams))
     return kind, tagged("column", *pieces)
 

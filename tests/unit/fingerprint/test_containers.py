@@ -178,3 +178,31 @@ def test_the_package_is_the_function() -> None:
 
     assert api.fingerprint is mlops_sdk.fingerprint
     assert "target" in inspect.signature(mlops_sdk.fingerprint).parameters
+
+
+def test_masks_of_arrays_count_in_every_dimension() -> None:
+    data, mask = np.arange(12.0).reshape(2, 3, 2), np.zeros((2, 3, 2), dtype=bool)
+    mask[0, 1, 0] = True
+    for axis in (slice(None), 0, (0, slice(None), 0)):
+        masked = np.ma.array(data[axis], mask=mask[axis])
+        assert fingerprint(masked).digest == fingerprint(masked.tolist()).digest
+        assert fingerprint(masked).digest != fingerprint(data[axis]).digest
+
+
+def test_frames_of_other_libraries_keep_their_names() -> None:
+    import narwhals
+
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", None]})
+    assert fingerprint(narwhals.from_native(frame)).digest == fingerprint(frame).digest
+    assert fingerprint(narwhals.from_native(frame).lazy()).digest == fingerprint(frame).digest
+
+    class Frame:
+        """Has columns and makes an array: as one it would lose its names."""
+
+        columns = ("a",)
+
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:  # type: ignore[type-arg]
+            return np.zeros((2, 1))
+
+    with pytest.raises(mlops_sdk.InvalidValueError, match="no frame that is known"):
+        fingerprint(Frame())

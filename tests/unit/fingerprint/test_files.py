@@ -56,13 +56,23 @@ def test_a_file_without_a_table_is_its_bytes(tmp_path: Path) -> None:
         ("2020-01-01\n2020-01-02 10:00", "datetime", [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-02 10:00")]),
         ("2020-01-01T00:00Z\n2020-01-02T10:00+02:00", "datetime, tz", [pd.Timestamp("2020", tz="UTC"), pd.Timestamp("2020-01-02 08:00", tz="UTC")]),
         ("1\na", "text", ["1", "a"]), ("1_000\n2", "text", ["1_000", "2"]), ("9007199254740993\n1", "int64", [2**53 + 1, 1]),
-        ("nan\n1", "float64", [None, 1]), ("2020-13-01\n", "text", ["2020-13-01"]), ("1e400\ninf", "float64", [float("inf")] * 2),
+        ("nan\n1", "float64", [None, 1]), ("2020-13-01\n", "text", ["2020-13-01"]), ("1\ninf", "float64", [1.0, float("inf")]), ("1e400\n1", "text", ["1e400", "1"]), ("9" * 5000 + "\n1", "text", ["9" * 5000, "1"]),
     ],
 )  # fmt: skip
 def test_the_rule_of_types_in_csv(tmp_path: Path, text: str, kind: str, values: list[object]) -> None:
     made = fingerprint(written(tmp_path / "x.csv", f"a\n{text}\n"))
     assert made.columns["a"].type == kind
     assert made.digest == fingerprint([{"a": value} for value in values]).digest
+
+
+def test_the_limits_of_the_process_are_put_back(tmp_path: Path) -> None:
+    import csv
+
+    limit = csv.field_size_limit()
+    fingerprint(written(tmp_path / "x.csv", f"a\n{'x' * 200_000}\n"))
+    with pytest.raises(InvalidValueError):
+        fingerprint(written(tmp_path / "y.csv", "a\n1,2\n"))
+    assert csv.field_size_limit() == limit
 
 
 def test_types_in_csv_hold_for_the_whole_column(tmp_path: Path) -> None:

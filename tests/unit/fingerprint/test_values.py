@@ -79,6 +79,16 @@ def test_nan_and_null_are_one_unless_asked() -> None:
         apart.diff(fingerprint(frame))
 
 
+def test_nan_among_texts_does_not_hang_on_how_the_data_is_cut() -> None:
+    values = ["a", math.nan, None, "b", math.nan]
+    for nan_is_null in (True, False):
+        whole = fingerprint({"x": values}, nan_is_null=nan_is_null)
+        parts = fingerprint(iter([[{"x": value}] for value in values]), nan_is_null=nan_is_null)
+        assert (whole.digest, whole.columns["x"].n_nulls) == (parts.digest, 3 if nan_is_null else 1)
+    strings = pd.Series(["a", None, "b"], dtype="str")
+    assert fingerprint(strings, nan_is_null=False).digest == fingerprint(["a", None, "b"]).digest
+
+
 def test_a_column_of_missing_values_has_no_kind() -> None:
     columns = [pl.Series("a", [None, None], dtype=kind) for kind in (pl.Int8, pl.String, pl.Datetime("us"), pl.Null)]
     made = {fingerprint(pl.DataFrame([column])).digest for column in columns}

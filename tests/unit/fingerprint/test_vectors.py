@@ -67,5 +67,21 @@ def test_what_is_committed_is_what_we_say(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_salted_the_reference_says_what_we_say(case: dict[str, Any]) -> None:
+    columns = columns_of(case)
+    data = as_arrow(columns) if case["name"] == "times" else {
+        name: [as_python(value) for value in values] for name, values in columns.items()
+    }  # fmt: skip
+    made = fingerprint(data, salt="pepper")
+    reference.set_salt(b"pepper")
+    try:
+        expected = reference.table(columns)
+    finally:
+        reference.set_salt(None)
+    assert (made.digest, made.content_digest) == (expected["digest"], expected["content_digest"])
+    assert made.digest != case["expected"]["digest"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_the_reference_in_plain_python_says_the_same(case: dict[str, Any]) -> None:
     assert reference.table(columns_of(case)) == case["expected"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,38 @@ def test_random_states_are_put_back(run: Run) -> None:
     states = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002 - as above
     assert run.log_dataset(Loader()).n_rows == 3
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002 - as above
+
+
+def test_a_loaders_own_generator_is_put_back(run: Run) -> None:
+    class Generator:
+        state = 5
+
+        def get_state(self) -> int:
+            return self.state
+
+        def set_state(self, state: int) -> None:
+            self.state = state
+
+    class Loader:
+        generator = Generator()
+
+        def __iter__(self) -> Iterator[Any]:
+            self.generator.state += 1
+            return iter([VALUES])
+
+    loader = Loader()
+    assert run.log_dataset(loader)
+    assert loader.generator.state == 5
+
+
+def test_a_file_is_read_once(run: Run, tmp_path: Path) -> None:
+    pd.DataFrame(VALUES).to_csv(tmp_path / "x.csv", index=False)
+    os.utime(tmp_path / "x.csv", (1e9, 1e9))
+    made = run.log_dataset(tmp_path / "x.csv", context="train")
+    (entry,) = (Path(os.environ["XDG_CACHE_HOME"]) / "mlops" / "fingerprints").iterdir()
+    assert made.digest in entry.read_text()
+    run.log_dataset(str(tmp_path / "x.csv"), context="test")
+    assert run.health()["errors"] == {"LeakedRows": 1}
 
 
 def test_log_input_is_mlflows_name(run: Run) -> None:
