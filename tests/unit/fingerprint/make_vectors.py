@@ -24,6 +24,7 @@ TABLES: dict[str, dict[str, list[Any]]] = {
     },
     "integers beyond 2^53": {"id": [2**53 + 1, 2**63 - 1, -(2**63) + 1, 2**64 - 1, 2**63, 7]},
     "signed integers": {"id": [2**53 + 1, 2**63 - 1, -(2**63) + 1, 0, None]},
+    "signed integers, none missing": {"id": [2**53 + 1, 2**63 - 1, 3]},
     "integers beyond 2^64": {"id": [2**64 + 1, 10**30 + 1, -(2**63) - 1, 2**100]},
     "decimals": {"price": [Decimal("0.1"), Decimal("1.50"), Decimal("-12.345"), Decimal(100), Decimal("1E+40")]},
     "booleans are numbers": {"b": [True, False, None]},
