@@ -6,17 +6,29 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk.entities import SILENT_AFTER_S, ArtifactRef, MetricSeries, MetricSummary, Part, RunHead, RunParts
+from mlops_sdk.entities import (
+    SILENT_AFTER_S,
+    ArtifactRef,
+    MetricDefinition,
+    MetricSeries,
+    MetricSummary,
+    Part,
+    RunHead,
+    RunParts,
+)
 from mlops_sdk.errors import ArtifactNotFoundError, MetricNotFoundError
 from mlops_sdk.journal.editor import edit
 from mlops_sdk.journal.records import Kind
+from mlops_sdk.query.times import from_ns
 from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from mlops_sdk._types import JsonDict, ParamValue
     from mlops_sdk.stores.protocol import Store
 
@@ -92,20 +104,18 @@ class RunView:
     @property
     def start_time(self) -> datetime:
         """Start, in UTC."""
-        return _time(self._head().start_ns)
+        return from_ns(self._head().start_ns)
 
     @property
     def end_time(self) -> datetime | None:
         """End, in UTC; None while it runs."""
         end_ns = self._head().end_ns
-        return None if end_ns is None else _time(end_ns)
+        return None if end_ns is None else from_ns(end_ns)
 
     @property
     def duration_s(self) -> float | None:
         """Seconds from start to end, or to the newest record while it runs."""
-        head = self._head()
-        end_ns = head.heard_ns if head.end_ns is None else head.end_ns
-        return max(0, end_ns - head.start_ns) / 1e9
+        return self._head().duration_s
 
     @property
     def url(self) -> str | None:
@@ -121,6 +131,20 @@ class RunView:
     def parent(self) -> str | None:
         """Id of the run it is nested in."""
         return self._head().parent
+
+    @property
+    def root(self) -> str | None:
+        """Id of the run at the top of the nest, its own where it has no parent; None where runs are each other's parents."""
+        from mlops_sdk.entities import RunQuery
+
+        at, seen = self._head(), set[str]()
+        while at.parent is not None and at.run_id not in seen:
+            seen.add(at.run_id)
+            above = self._store.find(RunQuery(run_ids=(at.parent,), deleted=None))
+            if not above:
+                return at.parent
+            at = above[0]
+        return None if at.run_id in seen else at.run_id
 
     @property
     def params(self) -> Mapping[str, ParamValue]:
@@ -200,6 +224,10 @@ class RunView:
         if key not in metrics:
             raise MetricNotFoundError(key, tuple(metrics))
         return metrics[key]
+
+    def definition(self, key: str) -> MetricDefinition:
+        """What `define_metric` said of a metric; empty where nothing was said."""
+        return self._part("metrics").definitions.get(key) or MetricDefinition(key)
 
     def metric(
         self,
@@ -285,6 +313,42 @@ class RunView:
 
         return load(self, name, trust=trust, check=check)
 
+    # -- pictures ------------------------------------------------------------------------------------------------
+
+    def plot(self, *keys: str, kind: str = "curves", ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw metrics of this run.
+
+        Parameters
+        ----------
+        *keys : str
+            Metrics; none: all of its own, those with one last part of their name (``train/loss``, ``val/loss``) together.
+        kind : {"curves", "system"}
+            Over steps, or the load of the machine over time, a panel a unit.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw, where one panel holds all; default a new figure, which a notebook shows.
+        **options
+            Of curves: ``x`` ("step", "time" or a metric), ``smooth`` (0 to below 1), ``yscale``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Of the first panel; ``ax.figure`` is the picture.
+
+        Raises
+        ------
+        InvalidValueError
+            If there is nothing to draw, or an option has no meaning.
+        """
+        from mlops_sdk.plots.kinds import draw_run
+
+        return draw_run(self, keys, kind, ax, options)
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks: static, escaped, without a script."""
+        from mlops_sdk.query.card import run_card
+
+        return run_card(self)
+
     # -- changes from outside ------------------------------------------------------------------------------------
 
     def _edit(self, kind: Kind, payload: JsonDict) -> None:
@@ -324,7 +388,3 @@ class RunView:
 
     def __hash__(self) -> int:
         return hash(self.run_id)
-
-
-def _time(ns: int) -> datetime:
-    return datetime.fromtimestamp(ns / 1e9, UTC)
