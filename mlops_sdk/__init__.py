@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlops_sdk.comparison.comparison import Comparison
     from mlops_sdk.entities import ArtifactRef, Experiment, MetricSeries, MetricSummary
     from mlops_sdk.errors import *  # noqa: F403 - what `__getattr__` finds
+    from mlops_sdk.fingerprint.diff import Diff
+    from mlops_sdk.fingerprint.fingerprint import Fingerprint
     from mlops_sdk.query.groups import RunGroups
     from mlops_sdk.query.runs import Runs
     from mlops_sdk.query.view import RunView
@@ -27,15 +29,19 @@ if TYPE_CHECKING:
 
 _FUNCTIONS = (
     "active_run", "attach_run", "compare", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
-    "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
-    "log_artifacts", "log_dict", "log_figure", "log_image", "log_metric", "log_metrics", "log_model", "log_param",
+    "fingerprint", "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
+    "log_artifacts", "log_dataset", "log_dict", "log_figure", "log_image", "log_input", "log_metric", "log_metrics",
+    "log_model", "log_param",
     "log_params", "log_table", "log_text", "open_store", "restore_experiment", "restore_run", "search_runs",
     "set_description", "set_experiment", "set_tag", "set_tags", "set_tracking_uri", "start_run",
+    "track_dataset",
 )  # fmt: skip
 _CLASSES = {
     "ArtifactRef": "mlops_sdk.entities",
     "Comparison": "mlops_sdk.comparison.comparison",
+    "Diff": "mlops_sdk.fingerprint.diff",
     "Experiment": "mlops_sdk.entities",
+    "Fingerprint": "mlops_sdk.fingerprint.fingerprint",
     "MetricSeries": "mlops_sdk.entities",
     "MetricSummary": "mlops_sdk.entities",
     "Run": "mlops_sdk.run.run",

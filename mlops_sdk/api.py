@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk import _logging, config
@@ -29,14 +29,19 @@ from mlops_sdk.values.params import check_key
 if TYPE_CHECKING:
     from mlops_sdk.comparison.comparison import Comparison
     from mlops_sdk.entities import ArtifactRef
+    from mlops_sdk.fingerprint.fingerprint import Fingerprint
+    from mlops_sdk.fingerprint.making import fingerprint
     from mlops_sdk.stores.protocol import Store
+else:
+    import mlops_sdk.fingerprint as fingerprint  # the package is the function; its modules load numpy when it is called
 
 __all__ = [
-    "active_run", "attach_run", "compare", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run", "get_run",
-    "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact", "log_artifacts", "log_dict",
-    "log_figure", "log_image", "log_metric", "log_metrics", "log_model", "log_param", "log_params", "log_table", "log_text",
+    "active_run", "attach_run", "compare", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
+    "fingerprint", "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
+    "log_artifacts", "log_dataset", "log_dict", "log_figure", "log_image", "log_input", "log_metric", "log_metrics",
+    "log_model", "log_param", "log_params", "log_table", "log_text",
     "open_store", "restore_experiment", "restore_run", "search_runs", "set_description", "set_experiment", "set_tag",
-    "set_tags", "set_tracking_uri", "start_run",
+    "set_tags", "set_tracking_uri", "start_run", "track_dataset",
 ]  # fmt: skip
 
 
@@ -160,6 +165,29 @@ def log_model(
 ) -> ArtifactRef | None:
     """`Run.log_model` of the active run."""
     return _guarded("log_model", model, name, input_example=input_example, metadata=metadata)  # type: ignore[no-any-return]
+
+
+def log_dataset(
+    data: Any, *, name: str | None = None, context: str | None = None, target: Any = None
+) -> Fingerprint | None:
+    """`Run.log_dataset` of the active run."""
+    return _guarded("log_dataset", data, name=name, context=context, target=target)  # type: ignore[no-any-return]
+
+
+def log_input(
+    dataset: Any, context: str | None = None, tags: Mapping[str, str] | None = None, *, name: str | None = None,
+    target: Any = None,
+) -> Fingerprint | None:  # fmt: skip
+    """`Run.log_input` of the active run."""
+    return _guarded("log_input", dataset, context, tags, name=name, target=target)  # type: ignore[no-any-return]
+
+
+def track_dataset(
+    iterable: Iterable[Any], *, name: str | None = None, context: str | None = None, target: str | None = None
+) -> Iterable[Any]:
+    """`Run.track_dataset` of the active run; the iterable itself when there is no one run that is meant."""
+    tracked = _guarded("track_dataset", iterable, name=name, context=context, target=target)
+    return iterable if tracked is None else tracked
 
 
 def define_metric(key: str, *, mode: Any = None, unit: str | None = None, x: str | None = None) -> None:

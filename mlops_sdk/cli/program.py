@@ -32,6 +32,8 @@ COMMANDS = {
     "watch": ("watch", "Follow a run until it ends."),
     "experiments": ("runs", "List experiments with the number of their runs."),
     "artifacts": ("artifacts", "List and fetch the files of a run."),
+    "fingerprint": ("data", "Say the identity of a data file or directory."),
+    "diff-data": ("data", "Say what changed between two data sets."),
     "delete": ("trash", "Move runs to the trash; nothing is lost until `mlops gc`."),
     "restore": ("trash", "Bring runs back from the trash."),
     "gc": ("trash", "Delete for good what is in the trash, and unused files."),
@@ -55,7 +57,7 @@ class Program(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"mlops_sdk.cli.{COMMANDS[cmd_name][0]}")
-        found = getattr(module, cmd_name)
+        found = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(found, click.Command)
         return found
 

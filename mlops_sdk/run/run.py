@@ -16,6 +16,7 @@ from mlops_sdk.query.search import head_of
 from mlops_sdk.query.view import RunView
 from mlops_sdk.run import active, background, endings, integrations
 from mlops_sdk.run.artifacts import Artifacts
+from mlops_sdk.run.datasets import DatasetLogging
 from mlops_sdk.run.endings import Ending
 from mlops_sdk.run.files import FileLogging
 from mlops_sdk.run.metrics import MetricLogging
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _READ_LIMIT_S = 30.0
 
 
-class Run(MetricLogging, ParamLogging, FileLogging, RunView):
+class Run(MetricLogging, ParamLogging, FileLogging, DatasetLogging, RunView):
     """A run being recorded; made by `mlops_sdk.start_run` or `attach_run`.
 
     A context manager: leaving the block ends the run with the status that the way out means. Every read member of
@@ -65,6 +66,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, RunView):
         label = f"{name_hint or self._run_id}"
         self._troubles = Troubles(label, is_strict=recorder.settings.strict, record=self._record_trouble)
         self._artifacts = Artifacts(lambda: self._store.blobs, self._emit, self._troubles, self._run_id)
+        self._seen_datasets = []
         self._bind()
 
     def _bind(self) -> None:
