@@ -46,7 +46,7 @@ def payload(bits: int) -> float:
         (uuid.UUID(int=1), str(uuid.UUID(int=1))),
         (math.inf, np.float32(np.inf), Decimal("Infinity")),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )  # fmt: skip
 def test_these_are_one_value(same: tuple[Any, ...]) -> None:
     assert len({fingerprint([{"0": value}]).digest for value in same}) == 1
