@@ -1,19 +1,15 @@
-"""`python -m benchmarks [NAME ...] [--quick] [--json FILE]`: our figures and the yardsticks, one table."""
+"""`python -m benchmarks [NAME ...] [--quick] [--json FILE] [--docs]`: our figures and the yardsticks, one table."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import mlops_sdk
-from benchmarks import workloads
+from benchmarks import report, workloads
 from benchmarks.workloads import Row
 
 
@@ -39,34 +35,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="workloads; default all")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, for a first look")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
+    parser.add_argument(
+        "--docs", action="store_true", help="write docs/benchmarks.md and the README's table (all names)"
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.docs and (chosen.names or chosen.quick):
+        parser.error("--docs takes the whole benchmark: neither names nor --quick")
     known = _workloads(chosen.quick)
     unknown = set(chosen.names) - set(known)
     if unknown:
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     rows: list[Row] = []
-    print(f"# {_machine()}", flush=True)
-    print("| what | measured | target | |\n|---|---|---|---|")
+    print(f"# {report.machine()}\n{report.HEAD}", flush=True)
     for name in chosen.names or known:
         began = time.perf_counter()
         for row in known[name]():
             rows.append(row)
-            print(f"| {row.what} | {row.figure} | {row.target} | {_mark(row)} |", flush=True)
+            print(report.line(row), flush=True)
         print(f"  {name}: {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
     if chosen.json:
         chosen.json.write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n", encoding="utf-8")
+    if chosen.docs:
+        report.write_documents(rows)
     return int(any(row.ok is False for row in rows))
-
-
-def _mark(row: Row) -> str:
-    return "" if row.ok is None else "ok" if row.ok else "MISSED"
-
-
-def _machine() -> str:
-    return (
-        f"mlops_sdk {mlops_sdk.__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
-        f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
-    )
 
 
 if __name__ == "__main__":

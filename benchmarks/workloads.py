@@ -30,6 +30,7 @@ class Row(NamedTuple):
     figure: str
     target: str
     ok: bool | None
+    in_readme: bool = False
 
 
 @contextmanager
@@ -66,12 +67,18 @@ def one_call(n: int, journal: str = "auto") -> list[Row]:
     if journal == "append":
         tail = statistics.median(appended) / 1000
         return [
-            Row("log_metric, appended journal, p50 / yardstick", f"{ratio:.2f} x", "<= 1.2 x", ratio <= 1.2),
+            Row("log_metric, appended journal, p50 / that line", f"{ratio:.2f} x", "<= 1.2 x", ratio <= 1.2),
             Row("log_metric, appended journal, p99.9", f"{tail:.0f} us", "<= 250 us", tail <= 250),
         ]
     return [
-        Row("log_metric, p50 / yardstick", f"{ratio:.2f} x (line {line / 1000:.2f} us)", "<= 0.45 x", ratio <= 0.45),
-        Row("log_metrics of 10, p50 / yardstick", f"{ten_ratio:.2f} x", "<= 2.2 x", ten_ratio <= 2.2),
+        Row(
+            "log_metric, p50 / a line written to a file",
+            f"{ratio:.2f} x (line {line / 1000:.2f} us)",
+            "<= 0.45 x",
+            ratio <= 0.45,
+            True,
+        ),
+        Row("log_metrics of 10, p50 / that line", f"{ten_ratio:.2f} x", "<= 2.2 x", ten_ratio <= 2.2, True),
     ]
 
 
@@ -85,9 +92,16 @@ def tail(n: int = 1_000_000) -> list[Row]:
             taken = latencies(lambda index: run.log_metric("loss", 0.12345 + index, step=index), n)
     p99, p999 = quantile(taken, 0.99) / 1000, quantile(taken, 0.999) / 1000
     return [
-        Row("p99 of 1,000,000 calls", f"{p99:.1f} us (line {quantile(lines, 0.99) / 1000:.1f})", "<= 5 us", p99 <= 5),
-        Row("p99.9", f"{p999:.1f} us (line {quantile(lines, 0.999) / 1000:.1f})", "<= 100 us", p999 <= 100),
-        Row("largest stall", f"{taken[-1] / 1e6:.1f} ms (line {lines[-1] / 1e6:.1f})", "reported", None),
+        Row(
+            "p99 of 1,000,000 log_metric calls in a loop",
+            f"{p99:.1f} us (line {quantile(lines, 0.99) / 1000:.1f})",
+            "<= 5 us",
+            p99 <= 5,
+        ),
+        Row(
+            "p99.9 of them", f"{p999:.1f} us (line {quantile(lines, 0.999) / 1000:.1f})", "<= 100 us", p999 <= 100, True
+        ),
+        Row("largest stall among them", f"{taken[-1] / 1e6:.1f} ms (line {lines[-1] / 1e6:.1f})", "reported", None),
     ]
 
 
@@ -107,7 +121,7 @@ def paced(seconds: float = 60.0) -> list[Row]:
     stalls = sum(value for value in taken if value > 100_000) / 1e6
     return [
         Row(f"paced, 100 metrics at 10 Hz for {seconds:.0f} s, p99", f"{p99:.1f} us", "<= 50 us", p99 <= 50),
-        Row("... sum of stalls above 100 us", f"{stalls:.1f} ms", "reported", None),
+        Row("sum of their stalls above 100 us", f"{stalls:.1f} ms", "reported", None),
     ]
 
 
@@ -132,9 +146,9 @@ def million() -> list[Row]:
         assert series.value.tolist() == values, "what was logged is what is read"
     read = statistics.median(reads) * 1000
     return [
-        Row("1,000,000 noisy points with finish()", f"{total:.2f} s", "<= 2.5 s", total <= 2.5),
-        Row("bytes a point on disk", f"{size / 1e6:.2f}", "<= 9", size / 1e6 <= 9),
-        Row("read them back as arrays", f"{read:.0f} ms", "<= 50 ms", read <= 50),
+        Row("1,000,000 noisy points with finish()", f"{total:.2f} s", "<= 2.5 s", total <= 2.5, True),
+        Row("bytes a point on disk", f"{size / 1e6:.2f}", "<= 9", size / 1e6 <= 9, True),
+        Row("read them back as arrays", f"{read:.0f} ms", "<= 50 ms", read <= 50, True),
     ]
 
 
@@ -145,7 +159,7 @@ def imports() -> list[Row]:
         whole = _above_bare("from mlops_sdk import start_run", path)
     return [
         Row("import mlops_sdk, above bare Python", f"{alone:.1f} ms", "<= 25 ms", alone <= 25),
-        Row("... with all that start_run needs", f"{whole:.1f} ms", "reported", None),
+        Row("the same with all that start_run needs", f"{whole:.1f} ms", "reported", None),
     ]
 
 
@@ -199,9 +213,9 @@ def start_and_finish() -> list[Row]:
     a, b, c, d = (statistics.median(values) for values in (fresh, first, standing, finish))
     return [
         Row("start_run on a fresh store, first in the process", f"{a:.1f} ms", "<= 60 ms", a <= 60),
-        Row("start_run on an existing store, first in the process", f"{b:.1f} ms", "<= 15 ms", b <= 15),
+        Row("start_run on an existing store, first in the process", f"{b:.1f} ms", "<= 15 ms", b <= 15, True),
         Row("start_run on an existing store, second", f"{c:.1f} ms", "<= 15 ms", c <= 15),
-        Row("finish() of a short run", f"{d:.1f} ms", "<= 50 ms", d <= 50),
+        Row("finish() of a short run", f"{d:.1f} ms", "<= 50 ms", d <= 50, True),
     ]
 
 
@@ -258,7 +272,7 @@ def memory(n: int = 10_000_000) -> list[Row]:
             if step % 100_000 == 0:
                 greatest = max(greatest, me.memory_info().rss)
     added = (greatest - before) / 2**20
-    return [Row(f"resident memory added by {n:,} points", f"{added:.0f} MiB", "<= 64 MiB", added <= 64)]
+    return [Row(f"resident memory added by {n:,} points", f"{added:.0f} MiB", "<= 64 MiB", added <= 64, True)]
 
 
 def share(seconds: float = 20.0) -> list[Row]:

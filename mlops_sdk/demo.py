@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_sdk import config
 from mlops_sdk.api import get_run, start_run
 from mlops_sdk.errors import MissingDependencyError
-from mlops_sdk.plots import curves
+from mlops_sdk.plots.curves import curves
 from mlops_sdk.query.view import RunView
 from mlops_sdk.stores.opening import locate, open_place
 

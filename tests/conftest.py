@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,21 @@ def isolated_environment(
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("MPLCONFIGDIR", str(matplotlib_config))
     monkeypatch.chdir(tmp_path)
+
+
+_FIGURE = re.compile(r"(?m)^(?:[GA]\d+\b|\S+ +G\d+ +(?:trials|skipped)).*")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the figures that tests of guarantees print, whichever worker process they come from."""
+    lines = sorted(set(_figures(terminalreporter)))
+    if lines:
+        terminalreporter.section("guarantees")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _figures(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            yield from _FIGURE.findall(getattr(report, "capstdout", ""))

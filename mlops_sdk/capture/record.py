@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from mlops_sdk.capture.redact import redact_text
-
 REASON_LIMIT = 300
 
 T = TypeVar("T")
@@ -37,6 +35,8 @@ class Record:
         try:
             return take()
         except Exception as error:  # noqa: BLE001 - whatever a platform, a driver or a broken package throws
+            from mlops_sdk.capture.redact import redact_text  # its patterns take long to compile: not for `start_run`
+
             self._errors.append(f"{name}: {redact_text(f'{type(error).__name__}: {error}')[:REASON_LIMIT]}")
             return None
 

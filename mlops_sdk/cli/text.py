@@ -6,15 +6,13 @@ Every text that comes out of a store was written by somebody else. It reaches a 
 from __future__ import annotations
 
 import math
-import unicodedata
 from datetime import datetime
 from typing import Any
 
+from mlops_sdk.markup.visible import visible
+
 ELLIPSIS = "…"
 BARS = "▁▂▃▄▅▆▇█"
-_JOINERS = "\u200c\u200d"
-"""Zero-width joiner and non-joiner: Persian words and family emoji are made of them, and they reorder nothing."""
-
 _ORNAMENTS = str.maketrans(dict(zip(BARS, "._-=+*%#", strict=True)) | {ELLIPSIS: "~", "└": "`"})
 _KIB = 1024
 
@@ -30,14 +28,7 @@ def escape(text: str) -> str:
     >>> print(escape("a\x1b[31mb\r\n\u202ec"))
     a\x1b[31mb\x0d\x0a\u202ec
     """
-    return text if text.isprintable() else "".join(map(_visible, text))
-
-
-def _visible(character: str) -> str:
-    if character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs":
-        return character
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return visible(text)
 
 
 def fit(text: str, width: int) -> str:

@@ -130,7 +130,7 @@ class Runs(Sequence[RunView]):
 
     def plot(self, *keys: str, ax: Axes | None = None) -> Axes:
         """Curves of metrics over their steps, one line a run; returns the Axes."""
-        from mlops_sdk.plots import curves
+        from mlops_sdk.plots.curves import curves
 
         return curves(self, keys, ax=ax)
 

@@ -169,7 +169,9 @@ def test_a_stopped_process_that_holds_the_store_stops_nobody_else(tmp_path: Path
 
 
 def test_ctrl_c_during_finish_ends_it_and_loses_nothing(tmp_path: Path) -> None:
-    program = _program("store hangs", "run.log_metric('loss', 0.5, step=1)\nbegan()\nrun.finish()\n")
+    # as in a terminal, also where whoever runs the tests ignores Ctrl-C
+    listen = "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program = _program("store hangs", f"{listen}run.log_metric('loss', 0.5, step=1)\nbegan()\nrun.finish()\n")
     child = processes.start(program, tmp_path)
     assert child.stdout is not None
     began = float(child.stdout.readline())
