@@ -13,12 +13,14 @@ from mlops_sdk.courier import recovery
 from mlops_sdk.entities import RunHead, RunQuery
 from mlops_sdk.errors import InvalidValueError, RunActiveError, RunExistsError, RunNotFoundError
 from mlops_sdk.journal import liveness
+from mlops_sdk.query.search import catch_up_remote
 from mlops_sdk.run import active, background, endings
 from mlops_sdk.run.disabled import DisabledRun
 from mlops_sdk.run.names import check_run_id, name_for, new_run_id
 from mlops_sdk.run.recorder import Opening, Recorder
 from mlops_sdk.run.run import Run
-from mlops_sdk.stores.opening import Place, open_place
+from mlops_sdk.stores.opening import Place, open_place, open_unsent
+from mlops_sdk.stores.remote import OfflineCopy, RemotePlace
 from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ def start_run(
     if rank and settings.run_id and "MLOPS_RUN_ID" in os.environ and run_id is None:
         return attach_run(settings.run_id, tracking_uri=settings.tracking_uri)
     parent_id = _parent(parent, nested)
-    place = open_place(settings.tracking_uri, make=True)
+    place = _open(settings)
     run = _start(place, settings, name, from_step, parent_id, rank, description)
     active.enter(run)
     endings.install()
@@ -195,9 +197,14 @@ def _standing(place: Place, settings: Settings, run_id: str) -> RunHead | None:
     for root in place.journal_roots():
         recovery.sweep(place.store, root, limit_s=_RECOVER_S)
         recovery.collect(place.store, root, run_id, but="")
-    heads = place.store.find(RunQuery(run_ids=(run_id,), deleted=None))
+    if isinstance(place, RemotePlace):
+        catch_up_remote(place)
+    store = place.store
+    heads = store.find(RunQuery(run_ids=(run_id,), deleted=None))
     if not heads:
-        if settings.resume == "must":
+        if settings.resume == "must" and not isinstance(
+            store, OfflineCopy
+        ):  # it may be there, and is settled by the sync
             raise RunNotFoundError(run_id)
         return None
     if settings.resume is None:
@@ -242,10 +249,28 @@ def attach_run(run_id: str, *, tracking_uri: str | os.PathLike[str] | None = Non
     settings = config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri), run_id=run_id)
     if settings.mode == "disabled":
         return DisabledRun(run_id, "disabled")
-    run = _attach(open_place(settings.tracking_uri, make=True), settings, run_id, settings.experiment)
+    run = _attach(_open(settings), settings, run_id, settings.experiment)
     active.register(run)
     endings.install()
     return run
+
+
+def _open(settings: Settings) -> Place:
+    """The place that is meant; a server is asked whether it lets us in, and one that does not answer is no trouble.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If the local directory cannot be written.
+    StoreError
+        If the server refuses, or is none.
+    """
+    if settings.mode == "offline" and settings.tracking_uri is None:
+        return open_unsent()
+    place = open_place(settings.tracking_uri, make=True)
+    if isinstance(place, RemotePlace) and place.is_online:
+        place.greet()
+    return place
 
 
 def _attach(place: Place, settings: Settings, run_id: str, experiment: str | None) -> Run:
@@ -267,7 +292,7 @@ def _attached(run_id: str, experiment: str | None) -> Opening:
 def open_attached(parent: Recorder, run_id: str) -> Recorder:
     """In a forked child: a writer of its own to the parent's run."""
     location = parent.place.location
-    place = open_place(location.path if location else parent.place.uri, make=True)
+    place = _reopen(str(location.path) if location else parent.place.uri)
     endings.install()
     return Recorder(place, parent.settings, _attached(run_id, parent.opening.payload.get("experiment")))
 
@@ -277,11 +302,16 @@ def unpickle(run_id: str, uri: str, experiment: str | None) -> Run:
     known = active.opened(run_id)
     if known is not None and not known._is_over:
         return known
-    settings = config.resolve(tracking_uri=uri, run_id=run_id)
-    run = _attach(open_place(uri, make=True), settings, run_id, experiment)
+    settings = config.resolve(tracking_uri=uri or None, run_id=run_id)
+    run = _attach(_reopen(uri), settings, run_id, experiment)
     active.register(run)
     endings.install()
     return run
+
+
+def _reopen(uri: str) -> Place:
+    """The place that another process had; "" is that of a run that is offline and names no server."""
+    return open_place(uri, make=True) if uri else open_unsent()
 
 
 def _rank() -> int | None:

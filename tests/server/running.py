@@ -31,14 +31,17 @@ class Running:
 
 
 @contextlib.contextmanager
-def server(store: Store, directory: Path, *, limits: Limits | None = None, **options: Any) -> Iterator[Running]:
+def server(
+    store: Store, directory: Path, *, limits: Limits | None = None, port: int = 0, **options: Any
+) -> Iterator[Running]:
     """Serve `store` on a free port of loopback; `secret` is an admin's token."""
     directory.mkdir(parents=True, exist_ok=True)
     tokens = Tokens(directory)
     _, secret = tokens.create("test", "admin")
     app = make_app(store, tokens=tokens, uploads=directory / "uploads", limits=limits, **{"hosts": LOOPBACK, **options})
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # else asyncio leaves Nagle on: 40 ms a request
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, log_level="critical", lifespan="on", timeout_keep_alive=30, ws="none")
         running = uvicorn.Server(config)

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_sdk import config
 from mlops_sdk.errors import InvalidValueError, MlopsError, StoreUnavailableError
 from mlops_sdk.stores.http import credentials, faults, wire
 
@@ -167,7 +168,7 @@ class Client:
             answer.close()
 
     def _authorisation(self) -> dict[str, str]:
-        token = self._token or os.environ.get("MLOPS_TOKEN") or credentials.find(self.uri)
+        token = self._token or config.resolve().token or credentials.find(self.uri)
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _session(self) -> requests.Session:
