@@ -17,11 +17,12 @@ import importlib.util
 import json
 import math
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk.errors import InvalidValueError
+from mlops_sdk.errors import InvalidValueError, StoreCorruptError
 from mlops_sdk.journal.records import Batch, WriterHeader
 
 if TYPE_CHECKING:
@@ -182,9 +183,10 @@ def _class(name: Any) -> Any:
 
 
 def encode_batch(batch: Batch) -> bytes:
-    """A batch as bytes: the length of its header, the header as JSON, the first number, the records as they are."""
+    """A batch as bytes: length of its header, the header as JSON, the first number, the records as they are, CRC-32."""
     header = dumps({name: getattr(batch.writer, name) for name in WriterHeader.__slots__})
-    return b"".join((_LENGTH.pack(len(header)), header, _FIRST.pack(batch.first), batch.data))
+    body = b"".join((_LENGTH.pack(len(header)), header, _FIRST.pack(batch.first), batch.data))
+    return body + _LENGTH.pack(zlib.crc32(body))  # the records' own checksums do not cover the header
 
 
 def decode_batch(body: bytes) -> Batch:
@@ -194,9 +196,14 @@ def decode_batch(body: bytes) -> Batch:
     ------
     InvalidValueError
         If it is none.
+    StoreCorruptError
+        If it was damaged on the way.
     """
-    if len(body) < _LENGTH.size:
+    if len(body) < 2 * _LENGTH.size:
         raise InvalidValueError("the body is no batch")
+    body, checksum = body[: -_LENGTH.size], body[-_LENGTH.size :]
+    if _LENGTH.pack(zlib.crc32(body)) != checksum:
+        raise StoreCorruptError("the batch was damaged on the way")
     (length,) = _LENGTH.unpack_from(body)
     start = _LENGTH.size + length
     if length > 1 << 16 or start + _FIRST.size > len(body):
