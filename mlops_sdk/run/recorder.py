@@ -87,7 +87,7 @@ class Recorder:
 
         place, root = self.place, self.root
         assert isinstance(place, RemotePlace)
-        if place.is_online:
+        if place.uri and self.settings.mode != "offline":
             home, server = place.home, place.remote
             self.to_server = uplink().add_second(self.route, WithBlobs(home, server))
             uplink().watch(root, home, lambda: send(home, server, root))

@@ -26,6 +26,7 @@ from mlops_sdk.values.params import check_key
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
     from mlops_sdk.config import Settings
+    from mlops_sdk.stores.protocol import Store
 
 _RECOVER_S = 5.0
 
@@ -176,7 +177,7 @@ def _start(
     if standing is None:
         recorder = Recorder(place, settings, Opening(run_id, "owner", rank, payload))
         return Run(recorder, name_hint=payload["name"])
-    loaded = place.store.load([run_id], ["params", "metrics"])[run_id]
+    loaded = _readable(place, settings).load([run_id], ["params", "metrics"])[run_id]
     last_steps = {key: summary.last_step for key, summary in loaded.metrics.items()}
     if from_step is not None:
         last_steps = {key: min(step, from_step - 1) for key, step in last_steps.items()}
@@ -184,6 +185,11 @@ def _start(
     if from_step is not None:
         recorder.deliver(settings.finish_timeout_s)  # a worker that attaches at once must find the new attempt
     return Run(recorder, name_hint=standing.name, previous_params=loaded.params)
+
+
+def _readable(place: Place, settings: Settings) -> Store:
+    """What is asked for a run that may be there already."""
+    return place.copy() if isinstance(place, RemotePlace) and settings.mode == "offline" else place.store
 
 
 def _standing(place: Place, settings: Settings, run_id: str) -> RunHead | None:
@@ -199,7 +205,7 @@ def _standing(place: Place, settings: Settings, run_id: str) -> RunHead | None:
         recovery.collect(place.store, root, run_id, but="")
     if isinstance(place, RemotePlace):
         catch_up_remote(place)
-    store = place.store
+    store = _readable(place, settings)
     heads = store.find(RunQuery(run_ids=(run_id,), deleted=None))
     if not heads:
         if settings.resume == "must" and not isinstance(
@@ -268,7 +274,7 @@ def _open(settings: Settings) -> Place:
     if settings.mode == "offline" and settings.tracking_uri is None:
         return open_unsent()
     place = open_place(settings.tracking_uri, make=True)
-    if isinstance(place, RemotePlace) and place.is_online:
+    if isinstance(place, RemotePlace) and settings.mode != "offline":
         place.greet()
     return place
 

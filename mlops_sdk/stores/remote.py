@@ -103,22 +103,23 @@ class RemotePlace(Place):
     def store(self) -> Store:
         """What is read: the server's store, or while it cannot be reached the local one."""
         if not self.is_online:
-            return self._copy()
+            return self.copy()
         with self._lock:
             if self._store is not None:
                 return self._store
             if time.monotonic() < self._look_again_at:
-                return self._copy()
+                return self.copy()
         if self.greet() is None:
             with self._lock:
                 self._store = self.server
             return self.server
-        return self._copy()
+        return self.copy()
 
     def _open(self) -> Store:
         return self.store
 
-    def _copy(self) -> Store:
+    def copy(self) -> Store:
+        """The local store, to be read in the server's place."""
         return cast("Store", OfflineCopy(self.home.store, self.uri))  # the rest is the local store's
 
     def greet(self) -> MlopsError | None:
