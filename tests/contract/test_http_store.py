@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,25 +11,35 @@ from mlops_sdk.stores.http.store import HTTPStore
 from mlops_sdk.stores.protocol import Store
 from mlops_sdk.stores.sqlite.store import SQLiteStore
 from mlops_sdk.testing import StoreContract
-from tests.server.running import Running, server
+from tests.server.running import Switchboard, listening, make
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[tuple[str, Switchboard]]:
+    """One server for all tests, with an application for each store."""
+    switchboard = Switchboard()
+    with listening(switchboard) as port:
+        yield f"http://127.0.0.1:{port}", switchboard
 
 
 class TestHTTPStore(StoreContract):
-    servers: dict[Path, Running]
-
     @pytest.fixture(autouse=True)
-    def _serving(self) -> Iterator[None]:
-        """Servers live as long as the test: a store that is closed and opened again finds its own."""
-        self.servers = {}
-        with contextlib.ExitStack() as self.stack:
-            yield
+    def _serving(self, address: tuple[str, Switchboard]) -> Iterator[None]:
+        """A store that is closed and opened again in a test finds what it had."""
+        self.base, self.switchboard = address
+        self.served: dict[Path, tuple[str, str, SQLiteStore]] = {}
+        yield
+        for _, _, store in self.served.values():
+            store.close()
 
     def open_store(self, tmp_path: Path) -> Store:
-        if tmp_path not in self.servers:
-            self.servers[tmp_path] = self.stack.enter_context(server(SQLiteStore(tmp_path / "s"), tmp_path / "a"))
-        running = self.servers[tmp_path]
-        return HTTPStore(running.uri, token=running.secret, cache=tmp_path / f"cache {len(self.servers)}")
+        if tmp_path not in self.served:
+            store = SQLiteStore(tmp_path / "s")
+            app, _, secret = make(store, tmp_path / "a")
+            self.served[tmp_path] = (self.base + self.switchboard.add(app), secret, store)
+        uri, secret, _ = self.served[tmp_path]
+        return HTTPStore(uri, token=secret, cache=tmp_path / "cache")
 
     def damage_blob(self, store: Store, sha256: str) -> None:
-        (running,) = (each for each in self.servers.values() if each.uri == store.uri)
-        super().damage_blob(running.store, sha256)
+        (served,) = (each for uri, _, each in self.served.values() if uri == store.uri)
+        super().damage_blob(served, sha256)

@@ -35,14 +35,26 @@ def server(
     store: Store, directory: Path, *, limits: Limits | None = None, port: int = 0, **options: Any
 ) -> Iterator[Running]:
     """Serve `store` on a free port of loopback; `secret` is an admin's token."""
+    app, tokens, secret = make(store, directory, limits=limits, **options)
+    with listening(app, port) as at:
+        yield Running(f"http://127.0.0.1:{at}", at, store, tokens, secret)
+
+
+def make(store: Store, directory: Path, **options: Any) -> tuple[Any, Tokens, str]:
+    """The application over `store`, its tokens, and an admin's."""
     directory.mkdir(parents=True, exist_ok=True)
     tokens = Tokens(directory)
     _, secret = tokens.create("test", "admin")
-    app = make_app(store, tokens=tokens, uploads=directory / "uploads", limits=limits, **{"hosts": LOOPBACK, **options})
+    app = make_app(store, tokens=tokens, uploads=directory / "uploads", **{"hosts": LOOPBACK, **options})
+    return app, tokens, secret
+
+
+@contextlib.contextmanager
+def listening(app: Any, port: int = 0) -> Iterator[int]:
+    """Run an application on loopback in a thread; yields the port."""
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # else asyncio leaves Nagle on: 40 ms a request
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
-        port = listener.getsockname()[1]
         config = uvicorn.Config(app, log_level="critical", lifespan="on", timeout_keep_alive=30, ws="none")
         running = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: running.run([listener]), daemon=True)
@@ -50,7 +62,29 @@ def server(
         while not running.started:
             time.sleep(0.005)
         try:
-            yield Running(f"http://127.0.0.1:{port}", port, store, tokens, secret)
+            yield int(listener.getsockname()[1])
         finally:
             running.should_exit = True
             thread.join(10)
+
+
+class Switchboard:
+    """Many applications under one address, ``/0``, ``/1``, ...: starting a server for each test takes most of its time."""
+
+    def __init__(self) -> None:
+        self.apps: dict[str, Any] = {}
+
+    def add(self, app: Any) -> str:
+        """Serve an application; returns its prefix."""
+        prefix = f"/{len(self.apps)}"
+        self.apps[prefix] = app
+        return prefix
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for done in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{done}.complete"})
+            return
+        prefix = "/" + scope["path"].split("/", 2)[1]
+        await self.apps[prefix]({**scope, "root_path": prefix}, receive, send)
