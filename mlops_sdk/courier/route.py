@@ -87,6 +87,7 @@ class Route:
     heartbeat_at: float = field(default_factory=lambda: time.monotonic() + HEARTBEAT_S)
     beside: list[Route] = field(default_factory=list)
     is_second: bool = False
+    told: set[str] = field(default_factory=set)
 
     @property
     def acknowledged(self) -> int:
@@ -195,7 +196,8 @@ class Route:
         self.last_error = error
         cause = f"delivery: {type(error).__name__}"
         self.errors[cause] += 1
-        if self.errors[cause] == 1:
+        if cause not in self.told:
+            self.told.add(cause)
             warn("mlops_sdk: run %s: %s; it is kept in the journal and tried again", self.journal.run_id, error)
         if sink is not None:
             sink.fail(error)

@@ -90,6 +90,8 @@ class Recorder:
         if place.uri and self.settings.mode != "offline":
             home, server = place.home, place.remote
             self.to_server = uplink().add_second(self.route, WithBlobs(home, server))
+            if place.has_warned:
+                self.to_server.told.add("delivery: StoreUnavailableError")  # the start has said it
             uplink().watch(root, home, lambda: send(home, server, root))
         elif self.route.sinks:
             courier().watch(root, place.home, lambda: recovery.sweep(place.home.store, root, keep=True))

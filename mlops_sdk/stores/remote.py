@@ -50,7 +50,7 @@ class RemotePlace(Place):
         self._home: Place | None = None
         self._server: HTTPStore | None = None
         self._look_again_at = 0.0
-        self._has_warned = False
+        self.has_warned = False
         if make:
             self.make()
 
@@ -134,13 +134,13 @@ class RemotePlace(Place):
         """
         error = greet(self.server, GREET_S)
         if error is None:
-            self._has_warned = False
+            self.has_warned = False
             return None
         if not isinstance(error, StoreUnavailableError):
             raise error
         self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
-        if not self._has_warned:
-            self._has_warned = True
+        if not self.has_warned:
+            self.has_warned = True
             warn("mlops_sdk: %s: runs are kept here and sent when it answers, or by `mlops sync`", error)
         return error
 

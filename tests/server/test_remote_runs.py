@@ -64,6 +64,7 @@ def test_a_server_that_is_not_there_starts_the_run_offline_and_gets_it_later(
     run.finish()
     assert time.monotonic() - began < 5.0
     assert [each for each in caplog.messages if "wait for http" in each and "mlops sync" in each]
+    assert len(caplog.messages) == 2, "one warning at the start, one line at the end"
     view = mlops_sdk.get_run("offline-run", tracking_uri=uri)
     assert (view.status, len(view.metric("loss"))) == ("FINISHED", 500)
     with pytest.raises(StoreUnavailableError):

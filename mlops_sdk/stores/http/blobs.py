@@ -89,7 +89,8 @@ class HTTPBlobs:
             piece = read(offset, min(PIECE_BYTES, size - offset))  # type: ignore[operator]
             path = f"{API}/blobs/{sha256}?offset={offset}&total={size}"
             try:
-                answer = self._client.request("PUT", path, piece, _BINARY).json()
+                answer = self._client.request("PUT", path, piece, _BINARY)
+                said = self._client.understand(answer, "offset", "is_kept")
             except StoreUnavailableError:
                 raise
             except StoreError:  # 409: another client, or an earlier try of this one, has sent more
@@ -101,14 +102,15 @@ class HTTPBlobs:
                 continue
             if progress is not None:
                 progress.update(len(piece))
-            offset = int(answer["offset"])
-            if answer["is_kept"]:
+            offset = int(said["offset"])
+            if said["is_kept"]:
                 return
             if offset >= size:
                 raise StoreError(f"{self._client.uri} took all of {sha256[:12]} and did not keep it")
 
     def _offset(self, sha256: str) -> int:
-        return int(self._client.request("GET", f"{API}/blobs/{sha256}/upload").json()["offset"])
+        answer = self._client.request("GET", f"{API}/blobs/{sha256}/upload")
+        return int(self._client.understand(answer, "offset")["offset"])
 
     def has(self, sha256: str) -> bool:
         """See `Blobs.has`."""
@@ -176,7 +178,8 @@ class HTTPBlobs:
     def remove(self, sha256: str) -> int:
         """See `Blobs.remove`; needs a token with the role admin."""
         self._cache.remove(_checked(sha256))
-        return int(self._client.request("DELETE", f"{API}/blobs/{sha256}").json()["freed"])
+        answer = self._client.request("DELETE", f"{API}/blobs/{sha256}")
+        return int(self._client.understand(answer, "freed")["freed"])
 
 
 def _digest(source: BinaryIO) -> tuple[str, int]:

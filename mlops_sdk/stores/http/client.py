@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk import config
-from mlops_sdk.errors import InvalidValueError, MlopsError, StoreUnavailableError
+from mlops_sdk.errors import InvalidValueError, MlopsError, StoreError, StoreUnavailableError
 from mlops_sdk.stores.http import credentials, faults, wire
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 API = "/api/v1"
 _LONGEST_WAIT_S = 30.0
-_MOST_BYTES = 1 << 30
+_MOST_BYTES = 4 << 30
 """Of an answer; a server that sends more has lost its way."""
+_PIECE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Client:
 
     Notes
     -----
-    Thread-safe; each thread has a session, and a forked child sessions of its own. Proxies and certificate authorities are
+    Thread-safe; the connections of a process are shared, a forked child has its own. Proxies and certificate authorities are
     found as `requests` does (``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE``). Redirects are refused: a token goes to
     the server that was named and to no other.
     """
@@ -78,8 +79,7 @@ class Client:
         self.uri = uri.rstrip("/")
         self.patience = patience or Patience()
         self._token = token
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._opened: tuple[int, requests.Session] | None = None
         self._lock = threading.Lock()
 
     def call(self, name: str, body: Mapping[str, Any], *, patience: Patience | None = None) -> Any:
@@ -87,7 +87,25 @@ class Client:
         answer = self.request(
             "POST", f"{API}/{name}", wire.dumps(dict(body)), {"Content-Type": "application/json"}, patience=patience
         )
-        return wire.loads(answer.content)
+        return self.understand(answer)
+
+    def understand(self, answer: requests.Response, *fields: str) -> Any:
+        """What an answer says; with `fields`, an object that has them.
+
+        Raises
+        ------
+        StoreError
+            If it is not what a server of ours says.
+        """
+        try:
+            said = wire.loads(answer.content)
+        except InvalidValueError:
+            said = None
+        if said is None and answer.content != b"null":
+            raise StoreError(f"what answers at {self.uri} is no mlops server: check the address")
+        if fields and not (isinstance(said, dict) and all(type(said.get(each)) in (int, str, bool) for each in fields)):
+            raise StoreError(f"what answers at {self.uri} does not speak as this mlops_sdk does")
+        return said
 
     def request(
         self,
@@ -116,6 +134,7 @@ class Client:
             wait_s: float | None = None
             try:
                 answer = self._once(method, path, data, headers, patience)
+                self._read(answer)
                 if answer.status_code < 400 or (missing_is_fine and answer.status_code == 404):
                     return answer
                 wait_s = _retry_after(answer)
@@ -136,9 +155,8 @@ class Client:
         data: bytes | None,
         headers: Mapping[str, str] | None,
         patience: Patience,
-        *,
-        stream: bool = False,
     ) -> requests.Response:
+        """One request, its body not read yet."""
         import requests
 
         try:
@@ -149,19 +167,38 @@ class Client:
                 headers={**(headers or {}), **self._authorisation()},
                 timeout=(patience.connect_s, patience.read_s),
                 allow_redirects=False,
-                stream=stream,
+                stream=True,
             )
         except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
             raise InvalidValueError(f"{self.uri!r} is no address of a server: {error}") from error
         except (requests.exceptions.RequestException, OSError, ValueError) as error:
             raise StoreUnavailableError(f"{self.uri} cannot be reached: {_reason(error)}") from error
 
+    def _read(self, answer: requests.Response) -> None:
+        """Read the body, up to a bound: an answer that never ends must not fill the memory of whoever asked."""
+        import requests
+
+        parts, size = [], 0
+        try:
+            for part in answer.iter_content(_PIECE_BYTES):
+                parts.append(part)
+                size += len(part)
+                if size > _MOST_BYTES:
+                    raise StoreError(f"{self.uri} sends more than {_MOST_BYTES} bytes: that is no answer")
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise StoreUnavailableError(f"{self.uri}: the answer broke off: {_reason(error)}") from error
+        finally:
+            if size > _MOST_BYTES:
+                answer.close()
+        answer._content = b"".join(parts)
+
     @contextlib.contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
         """A GET whose body is read piece by piece; tried once. Raises as `request` does."""
-        answer = self._once("GET", path, None, headers, self.patience, stream=True)
+        answer = self._once("GET", path, None, headers, self.patience)
         try:
             if answer.status_code >= 400:
+                self._read(answer)
                 raise faults.restore(answer.status_code, _content(answer), self.uri)
             yield answer
         finally:
@@ -172,27 +209,34 @@ class Client:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _session(self) -> requests.Session:
-        """This thread's session; a child of a fork must not speak on its parent's connections."""
-        mine = getattr(self._local, "session", None)
-        if mine is not None and mine[0] == os.getpid():
-            return mine[1]  # type: ignore[no-any-return]
-        import requests
-
-        session = requests.Session()
-        session.headers["User-Agent"] = "mlops_sdk"
-        session.auth = _no_netrc
-        self._local.session = (os.getpid(), session)
+        """The session of this process: a child of a fork must not speak on its parent's connections."""
         with self._lock:
-            self._sessions.append(session)
-        return session
+            if self._opened is None or self._opened[0] != os.getpid():
+                self._opened = (os.getpid(), _new_session())
+            return self._opened[1]
 
     def close(self) -> None:
         """Close every connection; the next call opens what it needs."""
         with self._lock:
-            sessions, self._sessions = self._sessions, []
-        self._local = threading.local()
-        for session in sessions:
-            session.close()
+            opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].close()
+
+
+def _new_session() -> requests.Session:
+    """A session that threads may share: it keeps connections, and no cookies."""
+    from http.cookiejar import DefaultCookiePolicy
+
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers["User-Agent"] = "mlops_sdk"
+    session.auth = _no_netrc
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=32))
+    return session
 
 
 def _no_netrc(request: Any) -> Any:
@@ -202,7 +246,7 @@ def _no_netrc(request: Any) -> Any:
 
 def _content(answer: requests.Response) -> Any:
     try:
-        return wire.loads(answer.content[:_MOST_BYTES])
+        return wire.loads(answer.content)
     except MlopsError:
         return None
 

@@ -72,12 +72,13 @@ def restore(status: int, answer: Any, server: str) -> MlopsError:
         The body, None where it was not ours: a proxy's page, say.
     server : str
     """
-    error: Mapping[str, Any] = answer.get("error") or {} if isinstance(answer, Mapping) else {}
+    said_error = answer.get("error") if isinstance(answer, Mapping) else None
+    error: Mapping[str, Any] = said_error if isinstance(said_error, Mapping) else {}
     code, data = str(error.get("code", "")), error.get("data") or {}
     said = str(error.get("message") or f"HTTP {status}")
     try:
         return _MAKERS[code](data, f"{server}: {said}")
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         pass
     if status in (401, 403, 421):
         return AccessDeniedError(f"{server}: {said}")
@@ -87,8 +88,8 @@ def restore(status: int, answer: Any, server: str) -> MlopsError:
 
 
 _MAKERS: dict[str, Callable[[Mapping[str, Any], str], MlopsError]] = {
-    "gap": lambda data, _: SequenceGapError(data["writer_id"], data["expected"], data["got"]),
-    "diverged": lambda data, _: DivergedError(data["writer_id"], data["common"], dict(data["keys"])),
+    "gap": lambda data, _: SequenceGapError(data["writer_id"], int(data["expected"]), int(data["got"])),
+    "diverged": lambda data, _: DivergedError(data["writer_id"], int(data["common"]), dict(data["keys"])),
     "run_not_found": lambda data, _: RunNotFoundError(data["run"]),
     "metric_not_found": lambda data, _: MetricNotFoundError(data["key"], data["known"]),
     "artifact_not_found": lambda data, _: ArtifactNotFoundError(data["path"]),

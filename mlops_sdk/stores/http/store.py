@@ -6,18 +6,19 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops_sdk.entities import PARTS
-from mlops_sdk.errors import AccessDeniedError, InvalidValueError, StoreCorruptError, StoreError, StoreVersionError
+from mlops_sdk.entities import PARTS, Experiment, RunHead, RunParts, WriterState
+from mlops_sdk.errors import InvalidValueError, StoreCorruptError, StoreError, StoreVersionError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, record_bytes
 from mlops_sdk.stores.http import wire
 from mlops_sdk.stores.http.blobs import HTTPBlobs
 from mlops_sdk.stores.http.client import API, Client, Patience
 
 if TYPE_CHECKING:
-    from mlops_sdk.entities import Experiment, MetricSeries, Part, RunHead, RunParts, RunQuery, WriterState
+    from mlops_sdk.entities import MetricSeries, Part, RunQuery
 
+_T = TypeVar("_T")
 _BATCH_SLOTS = 131_072
 """4 MiB: a segment."""
 _LOAD_RUNS = 2000
@@ -94,13 +95,10 @@ class HTTPStore:
             If something else than a server of ours answers, or one that speaks another protocol.
         """
         answer = self.client.request("GET", f"{API}/hello", patience=patience)
-        try:
-            said: dict[str, Any] = wire.loads(answer.content)
-            protocol, self._store_id = said["protocol"], said["store_id"]
-        except (InvalidValueError, KeyError, TypeError):
-            raise StoreError(f"what answers at {self.uri} is no mlops server: check the address") from None
-        if protocol != wire.PROTOCOL:
-            raise StoreVersionError(f"the server at {self.uri}", protocol, wire.PROTOCOL)
+        said: dict[str, Any] = self.client.understand(answer, "protocol", "store_id")
+        if said["protocol"] != wire.PROTOCOL:
+            raise StoreVersionError(f"the server at {self.uri}", said["protocol"], wire.PROTOCOL)
+        self._store_id = str(said["store_id"])
         return said
 
     # -- writing -------------------------------------------------------------------------------------------------
@@ -129,7 +127,7 @@ class HTTPStore:
         # not tried again here: the courier does that, and has other things to do meanwhile
         patience = replace(self.client.patience, budget_s=min(1.0, self.client.patience.budget_s))
         answer = self.client.request("POST", f"{API}/batches", body, headers, patience=patience)
-        return int(wire.loads(answer.content)["sequence"])
+        return int(self.client.understand(answer, "sequence")["sequence"])
 
     def settle(self, run_id: str) -> None:
         """See `Store.settle`.
@@ -144,8 +142,8 @@ class HTTPStore:
 
     def acknowledged(self, writer_id: str) -> WriterState | None:
         """See `Store.acknowledged`."""
-        found: WriterState | None = self.client.call("acknowledged", {"writer_id": writer_id})
-        return found
+        found = self.client.call("acknowledged", {"writer_id": writer_id})
+        return None if found is None else self._is_a(found, WriterState)
 
     def find(self, query: RunQuery) -> list[RunHead]:
         """See `Store.find`.
@@ -155,8 +153,8 @@ class HTTPStore:
         InvalidValueError
             If it cannot be ordered by that.
         """
-        found: list[RunHead] = self.client.call("find", {"query": query})
-        return found
+        found = self._is_a(self.client.call("find", {"query": query}), list)
+        return [self._is_a(head, RunHead) for head in found]
 
     def load(self, run_ids: Sequence[str], parts: Sequence[Part]) -> dict[str, RunParts]:
         """See `Store.load`.
@@ -171,7 +169,8 @@ class HTTPStore:
         found: dict[str, RunParts] = {}
         for start in range(0, len(run_ids), _LOAD_RUNS):
             some = list(run_ids[start : start + _LOAD_RUNS])
-            found |= self.client.call("load", {"run_ids": some, "parts": list(parts)})
+            some_parts = self._is_a(self.client.call("load", {"run_ids": some, "parts": list(parts)}), dict)
+            found |= {run_id: self._is_a(each, RunParts) for run_id, each in some_parts.items()}
         return found
 
     def series(
@@ -180,12 +179,20 @@ class HTTPStore:
         """See `Store.series`."""
         asked = wire.dumps({"run_id": run_id, "key": key, "rank": rank, "attempt": attempt})
         answer = self.client.request("POST", f"{API}/series", asked, {"Content-Type": "application/json"})
-        return wire.decode_series(answer.content)
+        try:
+            return wire.decode_series(answer.content)
+        except (InvalidValueError, KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"what {self.uri} sent is no series") from error
 
     def experiments(self, *, deleted: bool | None = False) -> list[Experiment]:
         """See `Store.experiments`."""
-        found: list[Experiment] = self.client.call("experiments", {"deleted": deleted})
-        return found
+        found = self._is_a(self.client.call("experiments", {"deleted": deleted}), list)
+        return [self._is_a(each, Experiment) for each in found]
+
+    def _is_a(self, value: Any, kind: type[_T]) -> _T:
+        if not isinstance(value, kind):
+            raise StoreError(f"what answers at {self.uri} does not speak as this mlops_sdk does")
+        return value
 
     def close(self) -> None:
         """Close every connection; idempotent. The next call opens what it needs."""
@@ -204,8 +211,3 @@ def _cut(batch: Batch) -> Iterator[Batch]:
         yield Batch(batch.writer, batch.first + start // SLOT_BYTES, batch.data[start:end])
         start = end
     yield Batch(batch.writer, batch.first + start // SLOT_BYTES, batch.data[start:]) if start else batch
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether trying again will not help: the server answered, and said no."""
-    return isinstance(error, AccessDeniedError | StoreVersionError)
