@@ -42,7 +42,7 @@ _CLASSES = {
 _ERRORS = (
     "AccessDeniedError", "AmbiguousRunError", "ArtifactNotFoundError", "DivergedError", "ExperimentNotFoundError", "FilterSyntaxError",
     "ForeignStoreError", "IntegrityError", "InvalidValueError", "MetricNotFoundError", "MissingDependencyError",
-    "MlopsError", "NoActiveRunError", "NotDurableError", "NotFoundError", "ParamConflictError", "RunActiveError",
+    "MlopsError", "NoActiveRunError", "NotDurableError", "NotFoundError", "ParamConflictError", "QueryTimeoutError", "RunActiveError",
     "RunExistsError", "RunFinishedError", "RunNotFoundError", "SequenceGapError", "StateError", "StoreCorruptError",
     "StoreError", "StoreUnavailableError", "StoreVersionError", "UntrustedModelError",
 )  # fmt: skip

@@ -10,11 +10,13 @@ import logging
 import re
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from mlops_sdk import __version__
 from mlops_sdk._logging import escape
+from mlops_sdk.conditions import FieldKind
 from mlops_sdk.entities import PARTS, RunQuery
 from mlops_sdk.errors import InvalidValueError, MissingDependencyError, MlopsError
 from mlops_sdk.server.bodies import RefusedError, pieces, read_body
@@ -111,6 +113,7 @@ def make_app(
             methods.discard("HEAD")
     _add_state(app, service)
     _add_reading(app, service)
+    _add_reading_more(app, service)
     _add_writing(app, service)
     _add_blobs(app, service)
     _add_errors(app)
@@ -226,7 +229,14 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         query = (await _asked(request, service)).get("query")
         if not isinstance(query, RunQuery):
             raise InvalidValueError("query is missing, or no RunQuery", key="query")
-        return _json(await _in_thread(lambda: _sensible(lambda: store.find(query))))
+        return _json(await _in_thread(lambda: _sensible(lambda: store.find(_bounded(query, limits)))))
+
+    @app.post(f"{API}/keys", summary="Names that runs have values under")
+    async def keys(request: Request) -> Response:
+        kind: Any = (await _asked(request, service)).get("kind")
+        if kind not in get_args(FieldKind):
+            raise InvalidValueError(f"kind is one of {', '.join(get_args(FieldKind))}", key="kind")
+        return _json(await _in_thread(lambda: _sensible(lambda: store.keys(kind))))
 
     @app.post(f"{API}/load", summary="Parts of runs")
     async def load(request: Request) -> Response:
@@ -251,6 +261,10 @@ def _add_reading(app: FastAPI, service: Service) -> None:
 
         return Response(await _in_thread(read), media_type="application/octet-stream")
 
+
+def _add_reading_more(app: FastAPI, service: Service) -> None:
+    store, limits = service.store, service.limits
+
     @app.post(f"{API}/experiments", summary="Experiments by name")
     async def experiments(request: Request) -> Response:
         deleted = (await _asked(request, service)).get("deleted")
@@ -262,6 +276,12 @@ def _add_reading(app: FastAPI, service: Service) -> None:
     async def acknowledged(request: Request) -> Response:
         writer_id = _text(await _asked(request, service), "writer_id", limits)
         return _json(await _in_thread(lambda: _sensible(lambda: store.acknowledged(writer_id))))
+
+
+def _bounded(query: RunQuery, limits: Limits) -> RunQuery:
+    """The same query, which may take no longer than the server lets it."""
+    timeout_s = limits.query_s if query.timeout_s is None else min(float(query.timeout_s), limits.query_s)
+    return replace(query, timeout_s=timeout_s)
 
 
 def _are_texts(value: Any) -> bool:

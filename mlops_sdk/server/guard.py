@@ -41,6 +41,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", "/openapi.json"): "reader",
     ("GET", f"{API}/hello"): "reader",
     ("POST", f"{API}/find"): "reader",
+    ("POST", f"{API}/keys"): "reader",
     ("POST", f"{API}/load"): "reader",
     ("POST", f"{API}/series"): "reader",
     ("POST", f"{API}/experiments"): "reader",

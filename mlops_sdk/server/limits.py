@@ -25,6 +25,8 @@ class Limits:
         Of run ids, metric names and the like in a request that reads.
     runs : int
         Ids in one request.
+    query_s : float
+        For one search.
     header_bytes, headers : int
     body_s : float
         Until the whole body is there.
@@ -47,6 +49,7 @@ class Limits:
     batch_slots: int = 200_000
     key_bytes: int = 4096
     runs: int = 10_000
+    query_s: float = 10.0
     header_bytes: int = 16 << 10
     headers: int = 100
     body_s: float = 60.0

@@ -13,6 +13,7 @@ from mlops_sdk.errors import (
     InvalidValueError,
     MetricNotFoundError,
     MlopsError,
+    QueryTimeoutError,
     RunNotFoundError,
     SequenceGapError,
     StoreCorruptError,
@@ -26,6 +27,7 @@ _FIELDS: dict[type[MlopsError], tuple[str, tuple[str, ...]]] = {
     RunNotFoundError: ("run_not_found", ("run",)),
     ArtifactNotFoundError: ("artifact_not_found", ("path",)),
     IntegrityError: ("integrity", ("expected", "found")),
+    QueryTimeoutError: ("query_timeout", ("timeout_s",)),
 }
 
 
@@ -56,6 +58,7 @@ STATUS = {
     "artifact_not_found": 404,
     "integrity": 422,
     "invalid": 400,
+    "query_timeout": 422,
     "corrupt": 422,
     "version": 503,
     "unavailable": 503,
@@ -95,5 +98,6 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], str], MlopsError]] = {
     "artifact_not_found": lambda data, _: ArtifactNotFoundError(data["path"]),
     "integrity": lambda data, said: IntegrityError(said, data["expected"], data["found"]),
     "invalid": lambda data, _: InvalidValueError(data["message"], key=data.get("key")),
+    "query_timeout": lambda data, _: QueryTimeoutError(float(data["timeout_s"])),
     "corrupt": lambda _, said: StoreCorruptError(said),
 }

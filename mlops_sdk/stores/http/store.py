@@ -16,6 +16,7 @@ from mlops_sdk.stores.http.blobs import HTTPBlobs
 from mlops_sdk.stores.http.client import API, Client, Patience
 
 if TYPE_CHECKING:
+    from mlops_sdk.conditions import FieldKind
     from mlops_sdk.entities import MetricSeries, Part, RunQuery
 
 _T = TypeVar("_T")
@@ -155,6 +156,11 @@ class HTTPStore:
         """
         found = self._is_a(self.client.call("find", {"query": query}), list)
         return [self._is_a(head, RunHead) for head in found]
+
+    def keys(self, kind: FieldKind) -> list[str]:
+        """See `Store.keys`."""
+        found = self._is_a(self.client.call("keys", {"kind": kind}), list)
+        return [self._is_a(key, str) for key in found]
 
     def load(self, run_ids: Sequence[str], parts: Sequence[Part]) -> dict[str, RunParts]:
         """See `Store.load`.

@@ -102,7 +102,7 @@ def loads(data: bytes | bytearray) -> Any:
 def _check_depth(data: bytes | bytearray) -> None:
     """Bound the nesting before the parser meets it; brackets inside of texts count too, which does no harm at this bound."""
     depth = 0
-    limit = 4 * MAX_DEPTH  # a value of ours may take several levels of JSON
+    limit = 13 * MAX_DEPTH  # a level of a filter takes up to eight of JSON
     for byte in data.translate(None, delete=_NO_BRACKETS):
         depth += 1 if byte in b"[{" else -1
         if depth > limit:
