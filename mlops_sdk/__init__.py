@@ -50,7 +50,7 @@ _CLASSES = {
     "Runs": "mlops_sdk.query.runs",
 }
 _ERRORS = (
-    "AmbiguousRunError", "ArtifactNotFoundError", "DivergedError", "ExperimentNotFoundError", "FilterSyntaxError",
+    "AccessDeniedError", "AmbiguousRunError", "ArtifactNotFoundError", "DivergedError", "ExperimentNotFoundError", "FilterSyntaxError",
     "ForeignStoreError", "IntegrityError", "InvalidValueError", "MetricNotFoundError", "MissingDependencyError",
     "MlopsError", "NoActiveRunError", "NotDurableError", "NotFoundError", "ParamConflictError", "QueryTimeoutError", "RunActiveError",
     "RunExistsError", "RunFinishedError", "RunNotFoundError", "SequenceGapError", "StateError", "StoreCorruptError",
