@@ -179,9 +179,10 @@ def test_module_level_functions_and_disabled_runs(tmp_path: Path) -> None:
         assert list(run.track_dataset([1])) == [1]
 
 
-def test_show_names_the_datasets(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_names_the_datasets(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from mlops_sdk.cli.program import main
 
+    monkeypatch.setenv("COLUMNS", "250")
     made = run.log_dataset(VALUES, name="digits", context="train")
     run.finish()
     with pytest.raises(SystemExit) as ended:
