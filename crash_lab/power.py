@@ -38,6 +38,7 @@ _LATE_S = 1.0
 """What was logged longer ago than this is promised without a flush..."""
 _SLACK_S = 1.0
 """... and so much later on a machine that is busy."""
+_DETACH_S = 30.0
 _LONG_EVERY = 5
 """Every so many trials the child lives long enough for the promise without a flush to bind."""
 _OPTIONS = ("data=ordered", "data=writeback", "data=ordered,nobarrier")
@@ -96,8 +97,8 @@ def run(task: Task) -> Findings:
 
 
 def _make(image: Path) -> None:
-    if shutil.which("mkfs.ext4") is None or shutil.which("mount") is None:
-        raise SkipError("there is no mkfs.ext4 or no mount command")
+    if not all(map(shutil.which, ("mkfs.ext4", "mount", "losetup"))):
+        raise SkipError("mkfs.ext4, mount or losetup is not there")
     with image.open("wb") as file:
         file.truncate(_IMAGE_BYTES)
     subprocess.run(["mkfs.ext4", "-qF", image], check=True)
@@ -112,6 +113,19 @@ def _mounted(image: Path, point: Path, options: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", point], check=True)
+        _wait_until_detached(image)
+
+
+def _wait_until_detached(image: Path) -> None:
+    """A process that made a mount namespace of its own meanwhile keeps the file system mounted, dead as it is, until it ends.
+
+    Mounting it again before that would give the dead one, or a second one over the same bytes.
+    """
+    deadline = time.monotonic() + _DETACH_S
+    while subprocess.run(["losetup", "-j", image], capture_output=True, text=True, check=True).stdout:
+        if time.monotonic() > deadline:
+            raise SkipError("another process keeps the file system mounted in a namespace of its own")
+        time.sleep(0.01)
 
 
 def _train_and_cut(store: Path, told: _Told, mode: str, life_s: float, flag: int) -> int:
