@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from mlops_sdk.api import *  # noqa: F403 - what `__getattr__` finds
     from mlops_sdk.entities import ArtifactRef, Experiment, MetricSeries, MetricSummary
     from mlops_sdk.errors import *  # noqa: F403 - what `__getattr__` finds
+    from mlops_sdk.query.cv import CVResults
     from mlops_sdk.query.runs import Runs
     from mlops_sdk.query.view import RunView
     from mlops_sdk.run.run import Run
 
 _FUNCTIONS = (
-    "active_run", "attach_run", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
+    "active_run", "attach_run", "autolog", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
     "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
     "log_artifacts", "log_dict", "log_figure", "log_image", "log_metric", "log_metrics", "log_model", "log_param",
     "log_params", "log_table", "log_text", "open_store", "restore_experiment", "restore_run", "search_runs",
@@ -32,6 +33,7 @@ _FUNCTIONS = (
 )  # fmt: skip
 _CLASSES = {
     "ArtifactRef": "mlops_sdk.entities",
+    "CVResults": "mlops_sdk.query.cv",
     "Experiment": "mlops_sdk.entities",
     "MetricSeries": "mlops_sdk.entities",
     "MetricSummary": "mlops_sdk.entities",

@@ -18,6 +18,7 @@ from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict, ParamValue
+    from mlops_sdk.query.cv import CVResults
     from mlops_sdk.stores.protocol import Store
 
 
@@ -284,6 +285,19 @@ class RunView:
         from mlops_sdk.query.models import load
 
         return load(self, name, trust=trust, check=check)
+
+    def cv_results(self) -> CVResults:
+        """Candidates and folds of the search or cross-validation that was recorded.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            If none was.
+        IntegrityError
+        """
+        from mlops_sdk.query.cv import read
+
+        return read(self)
 
     # -- changes from outside ------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from mlops_sdk.run import active, background, endings
 from mlops_sdk.run.artifacts import Artifacts
 from mlops_sdk.run.endings import Ending
 from mlops_sdk.run.files import FileLogging
+from mlops_sdk.run.integrated import Integrated
 from mlops_sdk.run.metrics import MetricLogging
 from mlops_sdk.run.params import ParamLogging
 from mlops_sdk.run.recorder import Recorder
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _READ_LIMIT_S = 30.0
 
 
-class Run(MetricLogging, ParamLogging, FileLogging, RunView):
+class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
     """A run being recorded; made by `mlops_sdk.start_run` or `attach_run`.
 
     A context manager: leaving the block ends the run with the status that the way out means. Every read member of
