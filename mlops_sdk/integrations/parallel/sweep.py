@@ -101,46 +101,79 @@ def _trial_id(parent: str, what: str, point: str, occurrence: int) -> str:
 # -- running -------------------------------------------------------------------------------------------------------------
 
 
+class _Rest:
+    """Trials that wait to be run, and what is known of those under which a worker died.
+
+    Notes
+    -----
+    When a worker dies, joblib gives up all trials in flight. One of them did it: from then on each of these runs alone, so
+    that none pays for another.
+    """
+
+    def __init__(self, run: Run, retries: int) -> None:
+        self._run = run
+        self._retries = max(retries, 1)
+        self._suspects: list[str] = []
+        self._deaths: Counter[str] = Counter()
+        self.waiting: dict[str, Job] = {}
+
+    def batch(self) -> list[Job]:
+        """What to run next."""
+        return [self.waiting[self._suspects[0]]] if self._suspects else list(self.waiting.values())
+
+    def done(self, run_id: str) -> None:
+        """A trial has ended."""
+        del self.waiting[run_id]
+        self._suspects = [each for each in self._suspects if each != run_id]
+
+    def after_death(self, batch: list[Job], error: Exception) -> Iterator[Trial]:
+        """Sort out a batch under which a worker died; yields the trials that are over."""
+        heads = _heads(self._run, [job.run_id for job in batch if job.run_id in self.waiting])
+        if not heads and len(batch) == len(self.waiting):
+            raise error  # no worker ever got as far as a trial: trying again will not help
+        for run_id, head in heads.items():
+            if head.status == "FINISHED":  # only its answer was lost
+                yield _finished_before(self._run, self.waiting[run_id], head)
+            else:
+                self.waiting[run_id] = replace(self.waiting[run_id], is_again=True)
+        if not self._suspects:
+            self._suspects = [run_id for run_id, head in heads.items() if head.status != "FINISHED"]
+            return
+        suspect = batch[0]
+        self._deaths[suspect.run_id] += 1
+        if suspect.run_id in self.waiting and self._deaths[suspect.run_id] >= self._retries:
+            yield Trial(suspect.point, None, "KILLED", f"the worker died: {error}", suspect.run_id)
+
+
 def _results(
     run: Run, function: Callable[..., Any], jobs: list[Job], n_jobs: int | None, backend: str | None, retries: int
 ) -> Iterator[Trial]:
     begun = _heads(run, [job.run_id for job in jobs])
-    waiting: dict[str, Job] = {}
+    rest = _Rest(run, retries)
     for job in jobs:
         head = begun.get(job.run_id)
         if head is not None and head.status == "FINISHED":
             yield _finished_before(run, job, head)
         else:
-            waiting[job.run_id] = replace(job, is_again=head is not None)
-    suspects: list[str] = []
-    deaths: Counter[str] = Counter()
+            rest.waiting[job.run_id] = replace(job, is_again=head is not None)
     n_done = n_failed = 0
-    while waiting:
-        batch = [waiting[suspects[0]]] if suspects else list(waiting.values())
-        try:
-            for trial in _parallel(batch, function, n_jobs, backend):
-                del waiting[trial.run_id]
-                n_done, n_failed = n_done + 1, n_failed + (trial.status != "FINISHED")
-                run.log_metrics({"trials_done": n_done, "trials_failed": n_failed}, n_done)
-                yield trial
-        except Exception as error:
-            if not _is_lost_worker(error):
-                raise
-            begun = [each for each in _heads(run, [job.run_id for job in batch]) if each in waiting]
-            if not begun and len(batch) == len(waiting):
-                raise  # no worker ever got as far as a trial: trying again will not help
-            for run_id in begun:
-                waiting[run_id] = replace(waiting[run_id], is_again=True)
-            if not suspects:
-                suspects = begun  # one of these it was: from now on each runs alone
-                continue
-            deaths[batch[0].run_id] += 1
-            if deaths[batch[0].run_id] >= max(retries, 1):
-                job = waiting.pop(suspects.pop(0))
-                n_done, n_failed = n_done + 1, n_failed + 1
-                yield Trial(job.point, None, "KILLED", f"the worker died: {error}", job.run_id)
-            continue
-        suspects = suspects[1:]
+    while rest.waiting:
+        for trial in _round(rest, function, n_jobs, backend):
+            rest.done(trial.run_id)
+            n_done, n_failed = n_done + 1, n_failed + (trial.status != "FINISHED")
+            run.log_metrics({"trials_done": n_done, "trials_failed": n_failed}, n_done)
+            yield trial
+
+
+def _round(rest: _Rest, function: Callable[..., Any], n_jobs: int | None, backend: str | None) -> Iterator[Trial]:
+    """Run what comes next, until it is done or a worker dies."""
+    batch = rest.batch()
+    try:
+        yield from _parallel(batch, function, n_jobs, backend)
+    except Exception as error:
+        if not _is_lost_worker(error):
+            raise
+        yield from rest.after_death(batch, error)
 
 
 def _parallel(
