@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from mlops_sdk.integrations.sklearn.watching import is_library, watched
+from mlops_sdk.integrations.sklearn.watching import inside, is_library, watched
 
 FITS = ("fit", "fit_transform", "fit_predict")
 PREDICTIONS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
@@ -68,8 +68,11 @@ class RecordedMethod:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         scope = watched()
         frame = sys._getframe(1)
-        if scope is None or is_library(frame, scope.options.include):
+        if scope is None:
             return self.__wrapped__(*args, **kwargs)
+        if is_library(frame, scope.options.include):
+            with inside():
+                return self.__wrapped__(*args, **kwargs)
         return scope.method_called(self.__wrapped__, self.__self__, self._name, args, kwargs, frame)
 
     def __getattr__(self, name: str) -> Any:
@@ -240,7 +243,8 @@ def _recording(original: Any, handler: str, *, depth: int) -> Any:
             return original(*args, **kwargs)
         frame: FrameType = sys._getframe(depth)
         if is_library(frame, scope.options.include):
-            return original(*args, **kwargs)
+            with inside():
+                return original(*args, **kwargs)
         return getattr(scope, handler)(original, args, kwargs, frame)
 
     return recorded

@@ -35,11 +35,8 @@ class PatchedSplit:
 
         @functools.wraps(self.original)
         def split(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            token = _caught.set(None)  # a splitter that uses another one is counted once
-            try:
-                splits = bound(*args, **kwargs)
-            finally:
-                _caught.reset(token)
+            with _unseen():
+                splits = iter(bound(*args, **kwargs))
             return _catching(splits, caught)
 
         return split
@@ -48,6 +45,16 @@ class PatchedSplit:
         import copy
 
         return copy.copy, (self.original,)
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """A splitter that uses another one is caught once. Around each step: a generator has its consumer's context."""
+    token = _caught.set(None)
+    try:
+        yield
+    finally:
+        _caught.reset(token)
 
 
 def install() -> list[Callable[[], None]]:
@@ -76,10 +83,15 @@ def _restore(kind: Any, patched: PatchedSplit) -> None:
         kind.split = patched.original
 
 
-def _catching(splits: Any, caught: list[list[Fold]]) -> Iterator[Any]:
+def _catching(splits: Iterator[Any], caught: list[list[Fold]]) -> Iterator[Any]:
     folds: list[Fold] = []
     caught.append(folds)
-    for train, test in splits:
+    while True:
+        with _unseen():
+            pair = next(splits, None)
+        if pair is None:
+            return
+        train, test = pair
         try:
             folds.append(Fold(len(train), len(test), digest_of(train), digest_of(test)))
         except (TypeError, ValueError):  # what is no list of row numbers has no digest; it is split all the same
