@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crash_lab import adoption, clock, damage, disk, forks, kill, kill_run, signals, sync, threads
+from crash_lab import adoption, clock, damage, disk, forks, kill, kill_run, power, signals, sync, threads
 from crash_lab.report import Harness
 
 _ALL = [
@@ -22,6 +22,7 @@ _ALL = [
     Harness("ctrl-c", "G3", signals.ctrl_c, short=2_000, long=200_000),
     Harness("threads", "G1", threads.run, short=1_000, long=100_000),
     Harness("failed-sync", "G11", sync.run, short=160, long=2_000),
+    Harness("power-cut", "G2", power.run, short=10, long=2_000),
     Harness("adoption", "G4", adoption.run, short=6, long=1_000),
     Harness("clock", "G18", clock.run, short=50, long=2_000),
 ]

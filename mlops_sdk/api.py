@@ -211,9 +211,9 @@ def autolog(*, disable: bool = False, **options: Any) -> None:
     A fit goes to the active run; when there is none, to a run of its own, which takes what is scored later too, and ends
     with the next fit or the process.
     """
-    from mlops_sdk.run.integrated import load
+    from mlops_sdk.run.integrations import load
 
-    load("sklearn").autolog(disable=disable, **options)
+    load("autolog")(disable=disable, **options)
 
 
 # -- settings ------------------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ COMMANDS = {
     "demo": ("start", "Train a few models, tracked, and show where everything went."),
     "runs": ("runs", "List runs, newest first."),
     "show": ("show", "Show a run: params, metrics, artifacts, and how it ended."),
+    "plot": ("plot", "Draw a metric of runs, into a file or the terminal."),
+    "watch": ("watch", "Follow a run until it ends."),
     "experiments": ("runs", "List experiments with the number of their runs."),
     "artifacts": ("artifacts", "List and fetch the files of a run."),
     "delete": ("trash", "Move runs to the trash; nothing is lost until `mlops gc`."),

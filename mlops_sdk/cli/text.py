@@ -5,16 +5,18 @@ Every text that comes out of a store was written by somebody else. It reaches a 
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from typing import Any
 
+from mlops_sdk.markup import values
 from mlops_sdk.markup.visible import visible
 
 ELLIPSIS = "…"
 BARS = "▁▂▃▄▅▆▇█"
-_ORNAMENTS = str.maketrans(dict(zip(BARS, "._-=+*%#", strict=True)) | {ELLIPSIS: "~", "└": "`"})
-_KIB = 1024
+_BRAILLE = {chr(0x2800 + bits): " .:-=+*%#"[bits.bit_count()] for bits in range(256)}
+_ORNAMENTS = str.maketrans(
+    dict(zip(BARS, "._-=+*%#", strict=True)) | _BRAILLE | {ELLIPSIS: "~", "└": "`", "│": "|", "┤": "+", "─": "-"}
+)
 
 
 def escape(text: str) -> str:
@@ -103,26 +105,12 @@ def ago(time: datetime, now: datetime) -> str:
 
 def duration(seconds: float | None) -> str:
     """A duration in its two greatest units."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+    return values.duration(seconds)
 
 
 def size(n_bytes: int) -> str:
     """A size in binary units."""
-    if n_bytes < _KIB:
-        return f"{n_bytes} B"
-    power = min(int(math.log(n_bytes, _KIB)), 5)
-    return f"{n_bytes / _KIB**power:.1f} {'KMGTP'[power - 1]}iB"
+    return values.size(n_bytes)
 
 
 def count(n: int, singular: str, plural: str = "") -> str:

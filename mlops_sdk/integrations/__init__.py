@@ -1,1 +1,1 @@
-"""What goes around other frameworks: one package each, loaded by name when it is first used, imported by nobody."""
+"""What ties runs to other programs: notebooks, frameworks. Loaded by name when first used, imported by nobody."""

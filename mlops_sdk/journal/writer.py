@@ -268,6 +268,10 @@ class Journal:
         """Whether `define` was called for `key`."""
         return key in self._ids
 
+    def highest_steps(self) -> dict[str, int]:
+        """The highest step of each metric so far, copied."""
+        return dict(self._tops)
+
     def define(self, key: str) -> None:
         """Give a metric name its number in this journal; idempotent."""
         with self._lock:

@@ -1,8 +1,8 @@
 """The pieces of which everything shown in a notebook is made: cards, sections, facts, tables, statuses.
 
 Nothing here sets a background or a colour of text: both are the page's, so that a card fits light and dark themes,
-whoever chose them. The few accents are Okabe and Ito's, which stand out from white and from black [1]_. Styles stand in
-the elements, because viewers of saved notebooks drop style sheets.
+whoever chose them. The few accents are Okabe and Ito's (the orange darker), which stand out from white and from black
+[1]_. Styles stand in the elements, because viewers of saved notebooks drop style sheets.
 
 References
 ----------
@@ -21,7 +21,7 @@ ACCENTS = {
     "FINISHED": "#009E73",
     "FAILED": "#D55E00",
     "KILLED": "#CC79A7",
-    "LOST": "#E69F00",
+    "LOST": "#C08400",
 }
 """Colours of statuses; the word always stands beside them."""
 
@@ -90,16 +90,16 @@ def preformatted(content: str, limit: int = 30) -> Html:
     """The last `limit` lines of a log or a traceback, in a fixed pitch, as they are."""
     shown = content.rstrip().splitlines()[-limit:]
     style = f"{_MONO};white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0;background:none;color:inherit;padding:0"
-    return element("pre", join(shown, "\n") if shown else "", style=style)
+    return element("pre", join(shown, Html("\n")), style=style)
 
 
 def facts(pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> Html:
     """Names and values, a line each; those without a value are left out."""
     given = pairs.items() if isinstance(pairs, Mapping) else pairs
     known = [(name, value) for name, value in given if value not in (None, "")]
+    named, told = "white-space:nowrap;text-align:left", "overflow-wrap:anywhere;text-align:left"
     rows = [
-        element("tr", _cell(faint(name), "white-space:nowrap"), _cell(value, "overflow-wrap:anywhere;text-align:left"))
-        for name, value in known
+        element("tr", _cell(faint(name), named), _cell(value, told), style="background:none") for name, value in known
     ]
     return _table(rows) if rows else Html()
 
@@ -111,6 +111,7 @@ def table(
     numbers: Collection[int] = (),
     n_left_out: int = 0,
     noun: str = "row",
+    is_wrapped: bool = True,
 ) -> Html:
     """A table.
 
@@ -125,8 +126,11 @@ def table(
         How many further rows there are; said below.
     noun : str
         What a row is.
+    is_wrapped : bool
+        Whether a cell may have several lines; else the table scrolls where it is too wide.
     """
-    styles = [_NUMBER if index in numbers else "text-align:left" for index in range(len(titles))]
+    words = "text-align:left" if is_wrapped else "text-align:left;white-space:nowrap"
+    styles = [_NUMBER if index in numbers else words for index in range(len(titles))]
     head = element("tr", *(_heading(title, style) for title, style in zip(titles, styles, strict=True)))
     body = [
         element("tr", *(_cell(value, style) for value, style in zip(row, styles, strict=True)), style="background:none")

@@ -13,12 +13,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from mlops_sdk._types import FloatArray
+
 WIDTH, HEIGHT = 8.0, 4.5
 """Inches of a picture, its legend included."""
 DPI = 120
 MAX_LEGEND = 20
 """Lines of a legend; what is more is counted in its last line."""
 _LABEL_CHARACTERS = 34
+_TEX = {each: f"\\{each}" for each in "{}$&#%_"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\u200b": "",
+}
+_WIDE = 30
 _SCALES = ("auto", "linear", "log", "symlog")
 
 
@@ -60,8 +69,15 @@ def plain(text: object, limit: int = _LABEL_CHARACTERS) -> str:
     if len(shown) > limit:
         head = limit // 2
         shown = shown[:head] + ELLIPSIS + shown[len(shown) - (limit - head - 1) :]
-    shown = shown.replace("$", r"\$")
+    shown = "".join(_TEX.get(character, character) for character in shown) if _is_tex() else shown.replace("$", r"\$")
     return f"\u200b{shown}" if shown.startswith("_") else shown
+
+
+def _is_tex() -> bool:
+    """Whether the user has TeX set all text, which would read stored text as commands."""
+    import matplotlib as mpl
+
+    return bool(mpl.rcParams["text.usetex"])
 
 
 def dress(ax: Axes, *, x: str = "", y: str = "") -> None:
@@ -93,7 +109,7 @@ def legend_outside(ax: Axes, *, n_more: int = 0, title: str = "") -> None:
         labels.append(f"… and {n_more:,} more")
     ax.legend(
         handles, labels, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False,
-        fontsize="small", title=title or None, title_fontsize="small", alignment="left", handlelength=2.2,
+        fontsize="small", title=plain(title, 80) or None, title_fontsize="small", alignment="left", handlelength=2.2,
     )  # fmt: skip
 
 
@@ -103,7 +119,7 @@ def scale(name: str, which: str, values: Iterable[float]) -> str:
     Parameters
     ----------
     name : {"auto", "linear", "log", "symlog"}
-        "auto": logarithmic where all values are above 0 and the greatest is at least 100 times the least.
+        "auto": logarithmic where all values are above 0 and the greatest is at least 30 times the least.
     which : str
         Name of the axis, for the error.
     values : iterable of float
@@ -125,7 +141,7 @@ def scale(name: str, which: str, values: Iterable[float]) -> str:
                 f"{which}='log' shows only values above 0, and here is none; 'symlog' shows them all"
             )
         return name
-    is_wide = bool(above) and len(above) == len(finite) and max(above) / 100 >= min(above)
+    is_wide = bool(above) and len(above) == len(finite) and max(above) / _WIDE >= min(above)
     return "log" if is_wide else "linear"
 
 
@@ -135,6 +151,14 @@ def set_scales(ax: Axes, xscale: str, yscale: str) -> None:
         ax.set_xscale(xscale)
     if yscale != "linear":
         ax.set_yscale(yscale)
+
+
+def whole_steps(ax: Axes) -> None:
+    """Steps are whole numbers; long ones are read in groups of three digits."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def refuse_nothing(keys: Sequence[str], known: Iterable[str], what: str = "metric") -> InvalidValueError:
@@ -148,3 +172,18 @@ def refuse_nothing(keys: Sequence[str], known: Iterable[str], what: str = "metri
     asked = " or ".join(map(repr, keys))
     wanted = f"none of these runs has {what} {asked}" if keys else f"name at least one {what} to plot"
     return InvalidValueError(f"{wanted}: {have}" + (", ..." if len(names) > len(shown) > 0 else ""))
+
+
+def refuse_invisible(keys: Sequence[str], values: Iterable[FloatArray]) -> None:
+    """Refuse to draw an empty picture.
+
+    Raises
+    ------
+    InvalidValueError
+        If no value is finite.
+    """
+    import numpy as np
+
+    if not any(np.isfinite(each).any() for each in values):
+        asked = " and ".join(map(repr, keys))
+        raise InvalidValueError(f"there is nothing to draw: every value of {asked} is NaN, infinite or beyond 1e300")

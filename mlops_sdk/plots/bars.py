@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.plots.axes import HEIGHT, WIDTH, dress, new_axes, plain, scale
 from mlops_sdk.plots.palette import GREY, PALETTE
+from mlops_sdk.plots.series import GREATEST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _ROW_HEIGHT = 0.34
 _MOST_ROWS = 60
 _VISIBLE = 0.25
+_LABEL = 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def bars(
     """
     if style not in ("auto", "bars", "points"):
         raise InvalidValueError(f"style is {style!r}; use 'auto', 'bars' or 'points'")
-    shown = list(rows[:_MOST_ROWS])
+    shown = [_drawable(row) for row in rows[:_MOST_ROWS]]
     numbers = [
         number for row in shown for number in (row.value, row.low, row.high, *row.points) if math.isfinite(number)
     ]
@@ -112,6 +114,14 @@ def bars(
     if has_bars:
         ax.axvline(0.0, color="black", linewidth=0.8)
     return ax
+
+
+def _drawable(row: Bar) -> Bar:
+    """A row without the values that no picture can hold."""
+    value, low, high = (each if abs(each) <= GREATEST else math.nan for each in (row.value, row.low, row.high))
+    return replace(
+        row, value=value, low=low, high=high, points=tuple(each for each in row.points if abs(each) <= GREATEST)
+    )
 
 
 def _from_zero(numbers: Sequence[float]) -> bool:
@@ -141,7 +151,7 @@ def _dress(ax: Axes, rows: Sequence[Bar], xlabel: str, n_rows: int) -> None:
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    ax.set_yticks(range(len(rows)), [plain(row.label) for row in rows])
+    ax.set_yticks(range(len(rows)), [plain(row.label, _LABEL) for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     for place, row in enumerate(rows):
         if row.note:

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.errors import MetricNotFoundError
-from mlops_sdk.plots.axes import MAX_LEGEND, dress, legend_outside, new_axes, plain, refuse_nothing, scale, set_scales
-from mlops_sdk.plots.palette import DASHES, PALETTE, Look, look
-from mlops_sdk.plots.plotted import known_metrics, labels
+from mlops_sdk.plots.axes import (
+    MAX_LEGEND,
+    dress,
+    legend_outside,
+    new_axes,
+    plain,
+    refuse_invisible,
+    refuse_nothing,
+    scale,
+    set_scales,
+    whole_steps,
+)
+from mlops_sdk.plots.palette import DASHES, GREY, PALETTE, Look, look
+from mlops_sdk.plots.plotted import defined_x, known_metrics, labels, with_unit
 from mlops_sdk.plots.series import Points, read, smoothed, thinned, time_unit
 
 if TYPE_CHECKING:
@@ -33,7 +44,7 @@ def curves(
     runs: Iterable[Plotted],
     keys: Sequence[str],
     *,
-    x: str = "step",
+    x: str | None = None,
     smooth: float = 0.0,
     xscale: str = "linear",
     yscale: str = "linear",
@@ -47,12 +58,12 @@ def curves(
         Runs without the metric are left out.
     keys : sequence of str, length k >= 1
         Metrics; they share the y axis, so draw together what has one unit.
-    x : str
-        "step", "time" (since the start of each run), or a metric.
+    x : str, optional
+        "step", "time" (since the start of each run), or a metric; default what `define_metric` said, or "step".
     smooth : float
         Weight in [0, 1) of the exponential moving average; the values as logged stay, faint, behind it.
     xscale, yscale : {"linear", "log", "symlog", "auto"}
-        "auto": "log" where the values are above 0 and span two powers of ten.
+        "auto": "log" where the values are above 0 and the greatest is 30 times the least.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default a new figure.
 
@@ -63,25 +74,35 @@ def curves(
     Raises
     ------
     InvalidValueError
-        If no metric is named, no run has one of them, or an option is unknown.
+        If no metric is named, no run has one of them with a finite value, or an option is unknown.
 
     Notes
     -----
+    Of more than 20 lines the first 20 have colours and names; the others are grey, behind them, and counted.
+
     Every point is read; drawn are at most 2,000 a line, the least and the greatest of each stretch among them.
     """
     runs = list(runs)
+    x = defined_x(runs, keys) if x is None else x
     lines = _lines(runs, keys, x)
     if not lines:
-        raise refuse_nothing(keys, known_metrics(runs))
+        known = known_metrics(runs)
+        raise refuse_nothing([x] if known.intersection(keys) else keys, known)
+    refuse_invisible(keys, (line.points.y for line in lines))
     smoothed(lines[0].points.y[:0], smooth)  # refuses a weight that is none, before anything is drawn
     factor, unit = time_unit(max(_span(line.points.x) for line in lines)) if x == "time" else (1.0, "")
     xscale = scale(xscale, "xscale", _extremes(line.points.x for line in lines))
     yscale = scale(yscale, "yscale", _extremes(line.points.y for line in lines))
     ax = new_axes() if ax is None else ax
     for number, line in enumerate(lines):
-        _draw(ax, line, factor, smooth, is_named=number < MAX_LEGEND, is_thin=len(lines) > MAX_LEGEND)
-    dress(ax, x=f"time since the start [{unit}]" if unit else plain(x, 60), y=_y_label(keys, smooth))
+        if number < MAX_LEGEND:
+            _draw(ax, line, factor, smooth, is_thin=len(lines) > MAX_LEGEND)
+        else:
+            _draw_unnamed(ax, line, factor, smooth, n_lines=len(lines))
+    dress(ax, x=f"time since the start [{unit}]" if unit else plain(x, 60), y=_y_label(runs, keys, smooth))
     set_scales(ax, xscale, yscale)
+    if x == "step" and xscale == "linear":
+        whole_steps(ax)
     legend_outside(ax, n_more=max(0, len(lines) - MAX_LEGEND))
     return ax
 
@@ -108,13 +129,20 @@ def _look(run: int, key: int, n_runs: int, n_keys: int) -> Look:
     return Look(PALETTE[run % len(PALETTE)], DASHES[key % len(DASHES)])
 
 
-def _draw(ax: Axes, line: _Line, factor: float, smooth: float, *, is_named: bool, is_thin: bool) -> None:
+def _draw_unnamed(ax: Axes, line: _Line, factor: float, smooth: float, *, n_lines: int) -> None:
+    """A line that the legend has no room for: grey, behind the others."""
+    shown = thinned(Points(line.points.x, smoothed(line.points.y, smooth)))
+    alpha = max(0.06, min(0.5, 20 / n_lines))
+    ax.plot(shown.x / factor, shown.y, color=GREY, linewidth=0.8, alpha=alpha, zorder=1)
+
+
+def _draw(ax: Axes, line: _Line, factor: float, smooth: float, *, is_thin: bool) -> None:
     import numpy as np
 
     raw, width = thinned(line.points), _THIN if is_thin else _THICK
     finite = np.isfinite(line.points.y)
     note = "" if finite.any() else " (no finite value)"
-    label = plain(line.label) + note if is_named else None
+    label = plain(line.label) + note
     style: dict[str, Any] = {"color": line.look.colour, "linestyle": line.look.dash, "linewidth": width}
     if smooth:
         ax.plot(raw.x / factor, raw.y, color=line.look.colour, linewidth=0.8, alpha=_FAINT, zorder=1.5)
@@ -154,8 +182,8 @@ def _span(array: FloatArray) -> float:
     return float(np.abs(finite).max()) if len(finite) else 0.0
 
 
-def _y_label(keys: Sequence[str], smooth: float) -> str:
-    name = plain(keys[0], 60) if len(keys) == 1 else common_part(keys)
+def _y_label(runs: Sequence[Plotted], keys: Sequence[str], smooth: float) -> str:
+    name = plain(with_unit(keys[0] if len(keys) == 1 else common_part(keys), runs, keys), 60)
     return f"{name} (smoothed, {smooth:g})" if smooth else name
 
 
@@ -168,4 +196,4 @@ def common_part(keys: Sequence[str]) -> str:
     'loss'
     """
     ends = {key.rpartition("/")[2] for key in keys}
-    return plain(ends.pop(), 60) if len(ends) == 1 else "value"
+    return ends.pop() if len(ends) == 1 else "value"

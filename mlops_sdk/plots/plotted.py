@@ -11,7 +11,7 @@ from mlops_sdk.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from mlops_sdk._types import ParamValue
-    from mlops_sdk.entities import MetricSeries
+    from mlops_sdk.entities import MetricDefinition, MetricSeries
 
 _ATTRIBUTES = ("name", "experiment", "status", "run_id")
 
@@ -59,6 +59,10 @@ class Plotted(Protocol):
         """Last value of every metric."""
         ...
 
+    def definition(self, key: str) -> MetricDefinition:
+        """What was said of a metric: its unit, and what it is drawn over."""
+        ...
+
     def metric(self, key: str, *, max_points: int | None = None) -> MetricSeries:
         """Points of a metric; raises MetricNotFoundError."""
         ...
@@ -77,6 +81,19 @@ def known_metrics(runs: Iterable[Plotted]) -> set[str]:
     return {key for run in runs for key in run.metrics}
 
 
+def defined_x(runs: Iterable[Plotted], keys: Sequence[str]) -> str:
+    """The metric that `define_metric` says these are drawn over, where it says the same of all; else "step"."""
+    found = {run.definition(key).x for run in runs for key in keys if key in run.metrics}
+    return (found.pop() or "step") if len(found) == 1 else "step"
+
+
+def with_unit(name: str, runs: Iterable[Plotted], keys: Sequence[str]) -> str:
+    """A name with the unit that `define_metric` gave all of these, if any."""
+    found = {run.definition(key).unit for run in runs for key in keys if key in run.metrics}
+    unit = found.pop() if len(found) == 1 else None
+    return f"{name} [{unit}]" if unit else name
+
+
 def value(run: Plotted, name: str) -> ParamValue:
     """A param, tag, metric (its last value) or attribute of a run; None where the run has none.
 
@@ -84,7 +101,7 @@ def value(run: Plotted, name: str) -> ParamValue:
     ----------
     run : Plotted
     name : str
-        ``params.KEY``, ``tags.KEY``, ``metrics.KEY``, ``name``, ``experiment``, ``status``, ``run_id``; a bare key is a
+        ``params.KEY``, ``tags.KEY``, ``metrics.KEY``, ``name``, ``experiment``, ``status``, ``run_id``; another bare key is a
         param's, or else a metric's.
 
     Raises
@@ -137,7 +154,7 @@ def grouped(runs: Iterable[Plotted], by: str | Sequence[str]) -> dict[str, list[
         key = tuple(text_of(each) for each in values)
         groups.setdefault(key, []).append(run)
         order[key] = tuple((math.isnan(number(each)), number(each), text_of(each)) for each in values)
-    short = [name.partition(".")[2] or name for name in names]
+    short = [name.removeprefix("params.").removeprefix("tags.") for name in names]
     ordered = sorted(groups, key=lambda key: [_sortable(part) for part in order[key]])
     return {", ".join(f"{name}={part}" for name, part in zip(short, key, strict=True)): groups[key] for key in ordered}
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from mlops_sdk.plots.plotted import Plotted
 
 MAX_POINTS = 2000
-_TIMES = ((3 * 86400, 86400, "d"), (2 * 3600, 3600, "h"), (180, 60, "min"), (0, 1, "s"))
+GREATEST = 1e300
+"""Beyond it matplotlib cannot compute limits: such values are gaps, as infinities are."""
+_TIMES = ((3 * 86400, 86400.0, "d"), (2 * 3600, 3600.0, "h"), (180, 60.0, "min"), (1, 1.0, "s"), (0, 1e-3, "ms"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,16 +53,24 @@ def read(run: Plotted, key: str, x: str = "step") -> Points:
 
     series = run.metric(key)
     if x == "step":
-        return Points(series.step.astype(np.float64), series.value)
+        return Points(series.step.astype(np.float64), drawable(series.value))
     if x == "time":
         start_ns = int(run.start_time.timestamp() * 1e9)
-        return Points((series.time_ns - start_ns) / 1e9, series.value)
+        return Points((series.time_ns - start_ns) / 1e9, drawable(series.value))
     over = run.metric(x)
     at_step = dict(zip(over.step.tolist(), over.value.tolist(), strict=True))
-    places = np.array([at_step.get(step, math.nan) for step in series.step.tolist()], np.float64)
+    places = drawable(np.array([at_step.get(step, math.nan) for step in series.step.tolist()], np.float64))
     known = np.isfinite(places)
     order = np.argsort(places[known], kind="stable")
-    return Points(places[known][order], series.value[known][order])
+    return Points(places[known][order], drawable(series.value[known][order]))
+
+
+def drawable(values: FloatArray) -> FloatArray:
+    """Values with NaN for what no picture can hold: infinities, and what is beyond `GREATEST`."""
+    import numpy as np
+
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(values) <= GREATEST, values, np.nan)
 
 
 def smoothed(values: FloatArray, weight: float) -> FloatArray:
@@ -129,4 +139,4 @@ def thinned(points: Points, most: int = MAX_POINTS) -> Points:
 
 def time_unit(longest_s: float) -> tuple[float, str]:
     """Seconds of the unit that a time axis of that length is written in, and its sign."""
-    return next((float(seconds), sign) for limit, seconds, sign in _TIMES if longest_s >= limit or limit == 0)
+    return next((seconds, sign) for limit, seconds, sign in _TIMES if longest_s >= limit or limit == 0)

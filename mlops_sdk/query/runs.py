@@ -128,11 +128,54 @@ class Runs(Sequence[RunView]):
             )
         return str(modes.pop())
 
-    def plot(self, *keys: str, ax: Axes | None = None) -> Axes:
-        """Curves of metrics over their steps, one line a run; returns the Axes."""
-        from mlops_sdk.plots.curves import curves
+    def plot(self, *keys: str, kind: str = "curves", ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw these runs.
 
-        return curves(self, keys, ax=ax)
+        Parameters
+        ----------
+        *keys : str
+            Metrics; for "scatter" a param and a metric; for "parallel" params and, last, a metric.
+        kind : {"curves", "band", "bars", "scatter", "parallel", "system"}
+            Metrics over steps, a line a run; mean and spread of groups (``by=``); values, a row a run or group; a param
+            against a metric; params and a metric side by side; the load of the machines.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; default a new figure, which a notebook shows.
+        **options
+            Of the kind: ``x smooth xscale yscale`` of curves and bands, ``by band`` of bands, and so on; see the guide.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            ``ax.figure.savefig(...)`` saves it.
+
+        Raises
+        ------
+        InvalidValueError
+            If there is nothing to draw, or an option has no meaning.
+
+        Notes
+        -----
+        pyplot is not touched; pass ``ax=plt.gca()`` to draw into its figures.
+        """
+        from mlops_sdk.plots.kinds import draw_runs
+
+        return draw_runs(self._filled(), keys, kind, ax, options)
+
+    def _filled(self) -> list[RunView]:
+        """Every run, with the params, tags and metrics that were read for all together."""
+        parts = self._load()
+        views = list(self)
+        for view in views:
+            for part in _TABLE_PARTS:
+                if view.run_id in parts:
+                    view._parts.setdefault(part, parts[view.run_id])
+        return views
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks: static, escaped, without a script."""
+        from mlops_sdk.query.listing import listing
+
+        return listing(self)
 
 
 def _row(head: RunHead, parts: RunParts, named: Sequence[str]) -> dict[str, Any]:

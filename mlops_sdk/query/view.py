@@ -10,13 +10,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk.entities import SILENT_AFTER_S, ArtifactRef, MetricSeries, MetricSummary, Part, RunHead, RunParts
+from mlops_sdk.entities import (
+    SILENT_AFTER_S,
+    ArtifactRef,
+    MetricDefinition,
+    MetricSeries,
+    MetricSummary,
+    Part,
+    RunHead,
+    RunParts,
+)
 from mlops_sdk.errors import ArtifactNotFoundError, MetricNotFoundError
 from mlops_sdk.journal.editor import edit
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from mlops_sdk._types import JsonDict, ParamValue
     from mlops_sdk.query.cv import CVResults
     from mlops_sdk.stores.protocol import Store
@@ -202,6 +213,10 @@ class RunView:
             raise MetricNotFoundError(key, tuple(metrics))
         return metrics[key]
 
+    def definition(self, key: str) -> MetricDefinition:
+        """What `define_metric` said of a metric; empty where nothing was said."""
+        return self._part("metrics").definitions.get(key) or MetricDefinition(key)
+
     def metric(
         self,
         key: str,
@@ -298,6 +313,42 @@ class RunView:
         from mlops_sdk.query.cv import read
 
         return read(self)
+
+    # -- pictures ------------------------------------------------------------------------------------------------
+
+    def plot(self, *keys: str, kind: str = "curves", ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw metrics of this run.
+
+        Parameters
+        ----------
+        *keys : str
+            Metrics; none: all of its own, those with one last part of their name (``train/loss``, ``val/loss``) together.
+        kind : {"curves", "system"}
+            Over steps, or the load of the machine over time, a panel a unit.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw, where one panel holds all; default a new figure, which a notebook shows.
+        **options
+            Of curves: ``x`` ("step", "time" or a metric), ``smooth`` (0 to below 1), ``yscale``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Of the first panel; ``ax.figure`` is the picture.
+
+        Raises
+        ------
+        InvalidValueError
+            If there is nothing to draw, or an option has no meaning.
+        """
+        from mlops_sdk.plots.kinds import draw_run
+
+        return draw_run(self, keys, kind, ax, options)
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks: static, escaped, without a script."""
+        from mlops_sdk.query.card import run_card
+
+        return run_card(self)
 
     # -- changes from outside ------------------------------------------------------------------------------------
 

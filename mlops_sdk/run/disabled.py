@@ -32,6 +32,9 @@ class DisabledRun(Run):
     def log_metrics(self, metrics: Any, step: int | None = None, *, timestamp: Any = None) -> None:
         """Do nothing."""
 
+    def live(self, *keys: str) -> None:
+        """Do nothing."""
+
     def log(self, mapping: Any, step: int | None = None) -> None:
         """Do nothing."""
 

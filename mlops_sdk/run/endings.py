@@ -160,7 +160,7 @@ def _at_exit() -> None:
 
     deadline = time.monotonic() + background.CLOSING_LIMIT_S
     for run in reversed(active.all_open()):
-        run._finish(ending, deadline=deadline)
+        run._finish(_State.ending or run._cell_ending or ending, deadline=deadline)
     background.wait_for_closings(max(0.0, deadline - time.monotonic()))
     background.bounded(close_places, _CLOSE_LIMIT_S)
     if isinstance(ending.error, KeyboardInterrupt):

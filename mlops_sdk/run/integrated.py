@@ -1,37 +1,15 @@
-"""The methods of a run that stand on other frameworks; the one registry that reaches `mlops_sdk.integrations`."""
+"""The methods of a run that stand on other frameworks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk.errors import MissingDependencyError
+from mlops_sdk.run.integrations import load
 
 if TYPE_CHECKING:
     from mlops_sdk.run.run import Run
-
-_INTEGRATIONS = {
-    "sklearn": ("mlops_sdk.integrations.sklearn.tracking", "sklearn", "scikit-learn"),
-    "parallel": ("mlops_sdk.integrations.parallel.sweep", "joblib", "joblib"),
-}
-
-
-def load(name: str) -> Any:
-    """The module of an integration, by name.
-
-    Raises
-    ------
-    MissingDependencyError
-        If the library it is for is not installed.
-    """
-    module, needed, distribution = _INTEGRATIONS[name]
-    try:
-        import_module(needed)
-    except ImportError as error:
-        raise MissingDependencyError(distribution, extra="sklearn", purpose=f"the {name} integration") from error
-    return import_module(module)
 
 
 class Integrated:
@@ -63,7 +41,7 @@ class Integrated:
         Exception
             What `estimator.fit` raises, nothing else.
         """
-        return load("sklearn").fit(self, estimator, X, y, validation, fit_params)
+        return load("fit")(self, estimator, X, y, validation, fit_params)
 
     def sklearn(self, **options: Any) -> AbstractContextManager[Run]:
         """Record what scikit-learn does in a ``with`` block, which stays as it is.
@@ -91,7 +69,7 @@ class Integrated:
         The outermost call counts: what a pipeline, a search or a library fits inside is not recorded by itself. The first
         fit goes to the run, each later one to a child (``fit-2``, ...). Only this context (thread, task) is watched.
         """
-        return load("sklearn").tracking(self, **options)  # type: ignore[no-any-return]
+        return load("sklearn")(self, **options)  # type: ignore[no-any-return]
 
     def map(
         self,
@@ -127,4 +105,4 @@ class Integrated:
         sweep is started again in the same run (``start_run(run_id=..., resume="allow")``): their value comes from the
         store, as JSON.
         """
-        return load("parallel").sweep(self, function, grid, n_jobs=n_jobs, **options)  # type: ignore[no-any-return]
+        return load("map")(self, function, grid, n_jobs=n_jobs, **options)  # type: ignore[no-any-return]

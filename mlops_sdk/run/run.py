@@ -14,7 +14,7 @@ from mlops_sdk.errors import InvalidValueError, MlopsError, NotDurableError, Sto
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.query.search import head_of
 from mlops_sdk.query.view import RunView
-from mlops_sdk.run import active, background, endings
+from mlops_sdk.run import active, background, endings, integrations
 from mlops_sdk.run.artifacts import Artifacts
 from mlops_sdk.run.endings import Ending
 from mlops_sdk.run.files import FileLogging
@@ -57,6 +57,9 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
         self._previous: Run | None = None
         self._end_lock = threading.RLock()
         self._ending: Ending | None = None
+        self._cell_ending: Ending | None = None  # in a notebook: what `mlops_sdk.run.cells` saw
+        self._logged_before: Any = None
+        self._live: Any = None
         self._background: background.Background | None = None
         self._closing: threading.Thread | None = None
         self._params_seen = {key: encode_param(value) for key, value in (previous_params or {}).items()}
@@ -89,6 +92,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
         self._end_lock = threading.RLock()
         self._is_attached = True
         self._background = None
+        self._live = None  # its thread stayed in the parent
 
     def _reattach(self) -> None:
         from mlops_sdk.run.start import open_attached
@@ -145,6 +149,30 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
             "messages": dict(self._troubles.messages),
             "last_error": None if route.last_error is None else str(route.last_error),
         }
+
+    # -- showing -------------------------------------------------------------------------------------------------
+
+    def live(self, *keys: str) -> None:
+        """Show metrics while the run goes on: in this cell of a notebook, or in the last line of a terminal.
+
+        Parameters
+        ----------
+        *keys : str
+            Metrics; none: the first eight that are logged.
+
+        Notes
+        -----
+        Updated at most twice a second from what the store has already; the training is not slowed down, and an error of
+        the display does not reach it. What is shown last stays when the run ends. Called again, it moves to that cell.
+        Where there is neither a notebook nor a terminal, nothing happens.
+        """
+
+        def show() -> None:
+            if self._live is not None:
+                self._live.end()
+            self._live = integrations.load("live")(self, keys)
+
+        self._guard("live", show)
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -215,6 +243,8 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
             try:
                 if deadline is None:
                     deadline = time.monotonic() + self._recorder.settings.finish_timeout_s
+                if self._live is not None:
+                    self._live.end(ending.status)
                 self._artifacts.keep_promised()
                 if self._artifacts.has_pending:
                     background.bounded(self._artifacts.retry, _left_s(deadline))

@@ -13,7 +13,7 @@ from mlops_sdk.courier import recovery
 from mlops_sdk.entities import RunHead, RunQuery
 from mlops_sdk.errors import InvalidValueError, RunActiveError, RunExistsError, RunNotFoundError
 from mlops_sdk.journal import liveness
-from mlops_sdk.run import active, background, endings
+from mlops_sdk.run import active, background, cells, endings
 from mlops_sdk.run.disabled import DisabledRun
 from mlops_sdk.run.names import check_run_id, name_for, new_run_id
 from mlops_sdk.run.recorder import Opening, Recorder
@@ -113,6 +113,7 @@ def start_run(
     run = _start(place, settings, name, from_step, parent_id, rank, description)
     active.enter(run)
     endings.install()
+    cells.watch()
     _watch(run, parts, system_metrics)
     if params is not None:
         run.log_params(params)
@@ -143,8 +144,14 @@ def _parent(parent: str | Run | None, nested: bool) -> str | None:
     if nested:
         return current.run_id if current is not None else None
     if current is not None and active.in_notebook():
-        sys.stderr.write(f"mlops_sdk: run {current.name_hint} was still active and is finished now\n")
-        current.finish()
+        ending = current._cell_ending or endings.Ending()
+        said = (
+            "is finished now"
+            if ending.status == "FINISHED"
+            else f"is ended now as {ending.status}, as its last cell was"
+        )
+        sys.stderr.write(f"mlops_sdk: run {current.name_hint} was still active and {said}\n")
+        current._finish(ending)
     elif current is not None:
         raise RunActiveError(current.run_id)
     return None

@@ -77,6 +77,8 @@ RUN = [
     "parent",
     "summary",
     "metric",
+    "plot",
+    "live",
     "artifact",
     "load_model",
     "move",

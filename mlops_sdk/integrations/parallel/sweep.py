@@ -189,8 +189,7 @@ def _parallel(
         parallel = Parallel(return_as="generator_unordered", **options)
     except ValueError:  # multiprocessing cannot
         parallel = Parallel(**options)
-    must_pickle = not getattr(parallel._backend, "supports_sharedmem", False)
-    yield from parallel(delayed(run_trial)(job, function, must_pickle) for job in jobs)
+    yield from parallel(delayed(run_trial)(job, function) for job in jobs)
 
 
 def _is_lost_worker(error: Exception) -> bool:

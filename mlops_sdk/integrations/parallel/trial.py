@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pickle
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
@@ -33,6 +35,7 @@ class Job:
     uri: str | None
     mode: str | None
     is_again: bool = False
+    sender: tuple[str, int] = field(default_factory=lambda: (socket.gethostname(), os.getpid()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Trial:
     is_resumed: bool = False
 
 
-def run_trial(job: Job, function: Callable[..., Any], must_pickle: bool) -> Trial:
+def run_trial(job: Job, function: Callable[..., Any]) -> Trial:
     """Run a trial in a run of its own; what the function raises becomes the trial's error.
 
     Notes
@@ -74,7 +77,7 @@ def run_trial(job: Job, function: Callable[..., Any], must_pickle: bool) -> Tria
             _keep(run, value)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - one trial that fails does not stop the sweep
         return Trial(job.point, None, "FAILED", words_of(error), job.run_id)
-    if must_pickle and not _can_be_sent(value):
+    if job.sender != (socket.gethostname(), os.getpid()) and not _can_be_sent(value):
         return Trial(job.point, None, "FINISHED", f"its value, a {type(value).__name__}, cannot be pickled", job.run_id)
     return Trial(job.point, value, "FINISHED", None, job.run_id)
 

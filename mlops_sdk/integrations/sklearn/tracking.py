@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mlops_sdk.errors import InvalidValueError
+from mlops_sdk.errors import InvalidValueError, MissingDependencyError
 from mlops_sdk.integrations.sklearn import patches, watching
 from mlops_sdk.integrations.sklearn.options import Options, options_of
 from mlops_sdk.integrations.sklearn.scope import Scope
@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 _everywhere: list[Scope] = []
 
 
+def _need_sklearn() -> None:
+    try:
+        import sklearn  # noqa: F401 - whether it is there
+    except ImportError as error:
+        raise MissingDependencyError("scikit-learn", extra="sklearn", purpose="recording its fits") from error
+
+
 @contextmanager
 def tracking(run: Run, **options: Any) -> Iterator[Run]:
     """See `Run.sklearn`."""
+    _need_sklearn()
     scope = Scope(run, options_of(options))
     patches.hold()
     try:
@@ -33,6 +41,7 @@ def tracking(run: Run, **options: Any) -> Iterator[Run]:
 
 def fit(run: Run, estimator: Any, X: Any, y: Any, validation: Any, fit_params: dict[str, Any]) -> Any:
     """See `Run.fit`."""
+    _need_sklearn()
     held_out = _validation(validation)
     scope = Scope(run, Options())
     args = (X,) if y is None else (X, y)
@@ -58,6 +67,7 @@ def _validation(given: Any) -> dict[str, tuple[Any, Any]]:
 
 def autolog(*, disable: bool = False, **options: Any) -> None:
     """See `mlops_sdk.autolog`."""
+    _need_sklearn()
     chosen = options_of(options)
     while _everywhere:
         watching.watch_everywhere(None)

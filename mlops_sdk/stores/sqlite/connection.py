@@ -50,16 +50,11 @@ def connect(path: Path, parameters: str) -> sqlite3.Connection:
 
 
 def open_writer(path: Path, *, wal: bool) -> sqlite3.Connection:
-    """Open for writing; the caller holds the lock. An empty file becomes a database of ours, without tables yet."""
-    is_fresh = path.stat().st_size == 0
-    if not is_fresh:
-        identify(path)
+    """Open for writing; the caller holds the lock."""
+    identify(path)
     connection = connect(path, "mode=rw")
     try:
         _run(connection, *_COMMON)
-        if is_fresh:
-            # Before the journal mode: from now on the file itself says whose it is, whatever a log beside it holds.
-            _run(connection, "PRAGMA auto_vacuum=INCREMENTAL", f"PRAGMA application_id={APPLICATION_ID}")
         _set_journal(connection, wal=wal)
         check_schema(connection, path)
     except BaseException:

@@ -7,12 +7,16 @@ holds that both ways lead to the same schema.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
+from pathlib import Path
 
-from mlops_sdk.stores.sqlite.connection import checkpoint_fully
-from mlops_sdk.stores.sqlite.schema import CREATE, SCHEMA_VERSION, UPGRADE_2
+from mlops_sdk.blobs.durable import sync_directory, sync_file
+from mlops_sdk.stores.sqlite import directory as directories
+from mlops_sdk.stores.sqlite.connection import connect
+from mlops_sdk.stores.sqlite.schema import APPLICATION_ID, CREATE, SCHEMA_VERSION, UPGRADE_2
 
 MIGRATION_SET = "mlops_sdk"
 APPLIED = ("m001_create", "m002_histories")
@@ -27,12 +31,6 @@ _RECORDS = """CREATE TABLE "_sqlite_migrations" (
 )"""
 _RECORDS_INDEX = """CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name")"""
-
-
-def is_empty(connection: sqlite3.Connection) -> bool:
-    """Whether nothing has been made in the database."""
-    (count,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    return bool(count == 0)
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
@@ -51,29 +49,84 @@ def upgrade_to_2(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version=2")
 
 
-def create(connection: sqlite3.Connection) -> None:
-    """Make the newest schema in an empty database, in one transaction; the caller holds the store's lock.
+def make(path: Path, mode: int, *, wal: bool) -> None:
+    """Make the newest schema in a new file; the caller holds the store's lock.
+
+    Parameters
+    ----------
+    path : Path
+        Stands there, whole and durable, when this returns; left alone when something stands there already.
+    mode : int
+        Permissions of the file.
+    wal : bool
+        Its journal mode: a write-ahead log, or a rollback journal.
 
     Raises
     ------
-    sqlite3.Error
+    sqlite3.Error, OSError
         Nothing of it is left.
+
+    Notes
+    -----
+    It is made under another name and then given its own. A power cut in the middle of SQLite's first transactions would
+    leave a file that does not say yet whose it is.
     """
-    connection.execute("BEGIN IMMEDIATE")
+    _tidy(path)
+    hidden = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
     try:
-        connection.execute(_RECORDS)
-        connection.execute(_RECORDS_INDEX)
-        create_tables(connection)
-        upgrade_to_2(connection)
-        now = time.strftime("%Y-%m-%d %H:%M:%S+00:00", time.gmtime())
-        rows = [(MIGRATION_SET, name, now) for name in APPLIED]
-        connection.executemany(
-            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)", rows
-        )
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    checkpoint_fully(connection)  # from now on the file alone tells its version
+        directories.create_file(hidden, mode)
+        _fill(hidden, wal=wal)
+        with hidden.open("rb+") as file:
+            sync_file(file.fileno())
+        _give_name(hidden, path)
+        sync_directory(path.parent)
+    finally:
+        _tidy(path)
+
+
+def _tidy(path: Path) -> None:
+    """Remove what a process that died, or this one, has left of a database in the making."""
+    for file in path.parent.glob(f".{path.name}.*.tmp*"):
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+def _fill(path: Path, *, wal: bool) -> None:
+    connection = connect(path, "mode=rw")
+    try:
+        # nobody else knows the file, and what is not finished is thrown away: it is synced once, when it is whole
+        for statement in (
+            *("PRAGMA journal_mode=MEMORY", "PRAGMA synchronous=OFF"),
+            *("PRAGMA auto_vacuum=INCREMENTAL", f"PRAGMA application_id={APPLICATION_ID}"),
+        ):
+            connection.execute(statement).fetchall()
+        create(connection)
+        if wal:
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    finally:
+        connection.close()
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the newest schema in an empty database, in one transaction."""
+    connection.execute("BEGIN")
+    connection.execute(_RECORDS)
+    connection.execute(_RECORDS_INDEX)
+    create_tables(connection)
+    upgrade_to_2(connection)
+    now = time.strftime("%Y-%m-%d %H:%M:%S+00:00", time.gmtime())
+    rows = [(MIGRATION_SET, name, now) for name in APPLIED]
+    connection.executemany("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)", rows)
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _give_name(hidden: Path, path: Path) -> None:
+    """Name a file, never over another one that has anything in it."""
+    try:
+        os.link(hidden, path)
+    except FileExistsError:
+        if path.stat().st_size == 0:
+            os.replace(hidden, path)
+    except OSError:  # a file system without hard links
+        os.rename(hidden, path)

@@ -29,7 +29,7 @@ from mlops_sdk import _forking
 from mlops_sdk.errors import StoreUnavailableError
 from mlops_sdk.stores.sqlite import directory as directories
 from mlops_sdk.stores.sqlite.connection import open_reader, open_writer, version_of, wal_bytes
-from mlops_sdk.stores.sqlite.creation import create, is_empty
+from mlops_sdk.stores.sqlite.creation import make
 from mlops_sdk.stores.sqlite.faults import translated
 from mlops_sdk.stores.sqlite.lock import locked
 from mlops_sdk.stores.sqlite.schema import SCHEMA_VERSION
@@ -131,7 +131,10 @@ class Database:
 
     def _current_writer(self, mode: int) -> sqlite3.Connection:
         """The writing connection to the file that stands there now, which may not be the one opened before."""
-        directories.create_file(self.path, mode)
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            make(self.path, mode, wal=self.wal)
+        elif mode == directories.PRIVATE_FILE:
+            directories.refuse_somebody_elses(self.path)
         file_id = _file_id(self.path)
         if self._writer is None or self._writer_file != file_id:
             self._drop_writer()
@@ -145,9 +148,7 @@ class Database:
                 self._close_readers()  # they would hold the file in the journal mode that it had
         connection = open_writer(self.path, wal=self.wal)
         try:
-            if is_empty(connection):
-                create(connection)
-            elif version_of(connection, self.path) < SCHEMA_VERSION:
+            if version_of(connection, self.path) < SCHEMA_VERSION:
                 from mlops_sdk.stores.sqlite.migrations import migrate
 
                 migrate(connection)

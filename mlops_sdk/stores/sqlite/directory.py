@@ -14,7 +14,7 @@ from mlops_sdk.blobs.durable import make_directory
 from mlops_sdk.errors import StoreUnavailableError
 
 _SHARED = stat.S_ISGID | stat.S_IWGRP
-_PRIVATE_FILE = 0o600
+PRIVATE_FILE = 0o600
 _SHARED_FILE = 0o660
 _IS_POSIX = hasattr(os, "geteuid")
 
@@ -34,8 +34,8 @@ def prepare(directory: Path) -> int:
         make_directory(directory)
     is_shared = directory.stat().st_mode & _SHARED == _SHARED
     if not is_shared:
-        _refuse_somebody_elses(directory)
-    return _SHARED_FILE if is_shared else _PRIVATE_FILE
+        refuse_somebody_elses(directory)
+    return _SHARED_FILE if is_shared else PRIVATE_FILE
 
 
 def create_file(path: Path, mode: int) -> None:
@@ -49,8 +49,8 @@ def create_file(path: Path, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
     except FileExistsError:
-        if mode == _PRIVATE_FILE:
-            _refuse_somebody_elses(path)
+        if mode == PRIVATE_FILE:
+            refuse_somebody_elses(path)
         return
     try:
         claim(descriptor, path.parent, mode)
@@ -58,7 +58,13 @@ def create_file(path: Path, mode: int) -> None:
         os.close(descriptor)
 
 
-def _refuse_somebody_elses(path: Path) -> None:
+def refuse_somebody_elses(path: Path) -> None:
+    """Refuse to write what another user owns.
+
+    Raises
+    ------
+    StoreUnavailableError
+    """
     owner = path.stat().st_uid
     if _IS_POSIX and os.geteuid() not in (0, owner):
         raise StoreUnavailableError(
