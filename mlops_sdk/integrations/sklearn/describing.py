@@ -159,6 +159,16 @@ def final_of(estimator: Any) -> Any:
     return estimator
 
 
+def is_a(kind: str, estimator: Any) -> bool:
+    """Whether it is a ``classifier``, ``regressor`` or ``outlier_detector``; what has no tags is none of these."""
+    from sklearn import base
+
+    try:
+        return bool(getattr(base, f"is_{kind}")(estimator))
+    except Exception:  # noqa: BLE001 - what only looks like an estimator has no tags
+        return False
+
+
 def is_preparation(estimator: Any) -> bool:
     """Whether it only transforms: it predicts nothing and has no labels of its own."""
     names = ("predict", "fit_predict", "score", "cv_results_")

@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlops_sdk.integrations.sklearn.describing import plain
+from mlops_sdk.integrations.sklearn.describing import final_of, is_a, plain
 
 if TYPE_CHECKING:
     from mlops_sdk.integrations.sklearn.record import Record
@@ -54,19 +54,15 @@ def score_name(estimator: Any) -> str:
     scoring = getattr(estimator, "scoring", None)
     if isinstance(scoring, str):
         return scoring
-    from mlops_sdk.integrations.sklearn.describing import final_of
+    from sklearn.base import ClassifierMixin, RegressorMixin
 
-    try:
-        from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regressor
-
-        kind = type(final_of(estimator))
-        own = getattr(kind, "score", None)
-        is_usual = kind.__module__.startswith("sklearn.") or own in (ClassifierMixin.score, RegressorMixin.score)
-        if is_usual and is_classifier(estimator):
-            return "accuracy"
-        return "r2" if is_usual and is_regressor(estimator) else "score"
-    except Exception:  # noqa: BLE001 - an estimator without tags is of no kind
+    kind = type(final_of(estimator))
+    own = getattr(kind, "score", None)
+    if not (kind.__module__.startswith("sklearn.") or own in (ClassifierMixin.score, RegressorMixin.score)):
         return "score"
+    if is_a("classifier", estimator):
+        return "accuracy"
+    return "r2" if is_a("regressor", estimator) else "score"
 
 
 def scorer_name(scorer: Any) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from mlops_sdk.integrations.sklearn.describing import is_a
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -16,13 +18,11 @@ Figures = Iterator[tuple[str, "Figure"]]
 
 def figures_of(estimator: Any, X: Any, y: Any) -> Figures:
     """Names and figures: confusion matrix, ROC, precision and recall, calibration; residuals of a regression."""
-    from sklearn.base import is_classifier, is_regressor
-
     if y is None or getattr(y, "ndim", 1) > 1:
         return
-    if is_classifier(estimator):
+    if is_a("classifier", estimator):
         yield from _of_classifier(estimator, X, y)
-    elif is_regressor(estimator):
+    elif is_a("regressor", estimator):
         yield "residuals", _residuals(y, estimator.predict(X))
 
 

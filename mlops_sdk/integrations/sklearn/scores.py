@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
 
+from mlops_sdk.integrations.sklearn.describing import is_a
+
 MODES = {
     "accuracy": "max", "precision": "max", "recall": "max", "f1": "max", "roc_auc": "max", "log_loss": "min",
     "r2": "max", "mean_squared_error": "min", "root_mean_squared_error": "min", "mean_absolute_error": "min",
@@ -69,16 +71,14 @@ def scores_of(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Scor
     dict of str to float
         Empty where no metric fits. A metric that cannot be computed is left out.
     """
-    from sklearn.base import is_classifier, is_regressor
-
     found: Scores = {}
-    if y is not None and is_classifier(estimator):
+    if y is not None and is_a("classifier", estimator):
         pairs = _of_classifier(estimator, X, y, sample_weight)
-    elif y is not None and is_regressor(estimator):
+    elif y is not None and is_a("regressor", estimator):
         pairs = _of_regressor(estimator, X, y, sample_weight)
     elif _is_clusterer(estimator):
         pairs = _of_clusterer(estimator, X, y)
-    elif _is_outlier_detector(estimator):
+    elif is_a("outlier_detector", estimator):
         pairs = _of_outlier_detector(estimator, X)
     else:
         pairs = _of_anything(estimator, X, y)
@@ -97,15 +97,6 @@ def _is_clusterer(estimator: Any) -> bool:
     return getattr(estimator, "_estimator_type", None) == "clusterer" or (
         hasattr(estimator, "fit_predict") and hasattr(estimator, "labels_")
     )
-
-
-def _is_outlier_detector(estimator: Any) -> bool:
-    try:
-        from sklearn.base import is_outlier_detector
-
-        return bool(is_outlier_detector(estimator))
-    except Exception:  # noqa: BLE001 - an estimator without tags is none
-        return False
 
 
 def _of_classifier(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Pairs:

@@ -344,6 +344,57 @@ def test_a_disabled_run_only_fits(tmp_path: Path) -> None:
     assert not (tmp_path / "never").exists()
 
 
+class Plain:
+    """Fits and predicts, and is no scikit-learn estimator."""
+
+    def fit(self, X: Any, y: Any) -> Plain:
+        self.mean = float(np.mean(y))
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), self.mean)
+
+
+def test_what_only_looks_like_an_estimator_can_be_fitted(run: Run) -> None:
+    model = run.fit(Plain(), X, y)
+    assert model.mean == 1.0
+    assert run.tags["estimator"] == "Plain"
+    assert run.load_model(trust=True).mean == 1.0
+
+
+def test_a_pickled_run_in_workers_takes_children(tmp_path: Path) -> None:
+    with mlops_sdk.start_run(tracking_uri=tmp_path, **QUIET) as run:
+        jobs = (joblib.delayed(_fit_in_worker)(run, c) for c in (2.0, 3.0))
+        joblib.Parallel(n_jobs=2, backend="multiprocessing")(jobs)
+        assert run.health()["errors"] == {}
+    children = _children(run)
+    assert sorted(child.params["C"] for child in children.values()) == [2.0, 3.0]
+    assert all(child.status == "FINISHED" and "train_accuracy" in child.metrics for child in children.values())
+    assert "train_accuracy" not in run.metrics
+
+
+def _fit_in_worker(run: Run, c: float) -> None:
+    with run.sklearn(log_models=False):
+        LogisticRegression(C=c, max_iter=500).fit(X, y)
+
+
+def test_a_search_over_forked_workers_is_one_search(run: Run) -> None:
+    with run.sklearn(log_models=False), joblib.parallel_config("multiprocessing", n_jobs=2):
+        GridSearchCV(SVC(), {"C": [1, 2, 3]}, cv=2).fit(X, y)
+    assert len(run.cv_results()) == 3
+    assert list(run.children) == []
+
+
+@pytest.mark.skipif(not hasattr(Run, "log_dataset"), reason="runs cannot log data sets yet")
+def test_the_context_is_what_the_data_was_logged_under(run: Run) -> None:
+    run.log_dataset(X_test, context="holdout", target=y_test)  # type: ignore[attr-defined]
+    with run.sklearn():
+        model = LogisticRegression(max_iter=500).fit(X_train, y_train)
+        model.score(X_test.copy(), y_test)
+    assert "holdout_accuracy" in run.metrics
+    assert [data["context"] for data in run.datasets] == ["holdout", "train"]
+
+
 # -- autolog -------------------------------------------------------------------------------------------------------------
 
 
