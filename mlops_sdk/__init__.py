@@ -44,7 +44,7 @@ _CLASSES = {
 _ERRORS = (
     "AmbiguousRunError", "ArtifactNotFoundError", "DivergedError", "ExperimentNotFoundError", "FilterSyntaxError",
     "ForeignStoreError", "IntegrityError", "InvalidValueError", "MetricNotFoundError", "MissingDependencyError",
-    "MlopsError", "NoActiveRunError", "NotDurableError", "NotFoundError", "ParamConflictError", "RunActiveError",
+    "MlopsError", "NoActiveRunError", "NotDurableError", "NotFoundError", "ParamConflictError", "QueryTimeoutError", "RunActiveError",
     "RunExistsError", "RunFinishedError", "RunNotFoundError", "SequenceGapError", "StateError", "StoreCorruptError",
     "StoreError", "StoreUnavailableError", "StoreVersionError", "UntrustedModelError",
 )  # fmt: skip

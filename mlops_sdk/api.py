@@ -286,20 +286,28 @@ def search_runs(
     Parameters
     ----------
     filter : str, optional
-        Comes with the filter language; until then FilterSyntaxError.
+        Only runs that fit: ``"metrics.val/acc.max > 0.9 and params.C < 10"``. The language is in
+        ``docs/guides/filter-language.md``.
     experiment : str, optional
         Only runs of that experiment.
     order_by : str or sequence of str, optional
-        ``"metrics.acc.max DESC, start_time"``; missing values and NaN last in either direction.
+        ``"metrics.acc.best DESC, start_time"``; missing values and NaN last in either direction.
     limit, offset : int, optional
     columns : sequence of str, optional
-        Columns of the tables made from the result, in that order.
+        Columns of the tables made from the result, in that order: ``["name", "params.C", "metrics.acc.max"]``.
     tracking_uri : str or path, optional
 
     Raises
     ------
     FilterSyntaxError
-        If an ordering cannot be read.
+        If the filter or the order cannot be read, or a key is unknown to the store and close to one that is known; carries
+        the column.
+    QueryTimeoutError
+        If the filter takes more than 10 s.
+
+    References
+    ----------
+    .. [1] ``docs/adr/0006-filter-language.md``
     """
     runs = _search.search(
         _place(tracking_uri), filter, experiment=experiment, order_by=order_by, limit=limit, offset=offset

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from mlops_sdk._types import FloatArray, IntArray, JsonDict, ParamValue
+    from mlops_sdk.conditions import Condition, Mode
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED", "LOST"]
 ENDED: frozenset[str] = frozenset({"FINISHED", "FAILED", "KILLED"})
@@ -24,9 +25,11 @@ SILENT_AFTER_S = 600.0
 Role = Literal["owner", "attached", "editor"]
 """owner: decides the run's status; attached: a further process; editor: changes from outside (tags, trash)."""
 
-Part = Literal["params", "tags", "metrics", "artifacts", "datasets", "writers", "environment", "children", "warnings"]
+Part = Literal[
+    "params", "tags", "metrics", "last", "artifacts", "datasets", "writers", "environment", "children", "warnings"
+]
 PARTS: tuple[Part, ...] = (
-    "params", "tags", "metrics", "artifacts", "datasets", "writers", "environment", "children", "warnings",
+    "params", "tags", "metrics", "last", "artifacts", "datasets", "writers", "environment", "children", "warnings",
 )  # fmt: skip
 
 
@@ -212,19 +215,23 @@ class RunHead:
     git_dirty: bool | None = None
 
     @property
-    def duration_s(self) -> float | None:
-        """Seconds from start to end; None while it runs."""
-        return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9
+    def duration_s(self) -> float:
+        """Seconds from start to end, or to the newest record while it runs; never negative."""
+        return max(0, (self.heard_ns if self.end_ns is None else self.end_ns) - self.start_ns) / 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class RunParts:
-    """The parts of one run that were asked for; the others are empty."""
+    """The parts of one run that were asked for; the others are empty.
+
+    ``last`` is the last value of every metric, for tables: all of ``metrics`` takes several times as long.
+    """
 
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     config: JsonDict = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, MetricSummary] = field(default_factory=dict)
+    last: Mapping[str, float] = field(default_factory=dict)
     definitions: Mapping[str, MetricDefinition] = field(default_factory=dict)
     artifacts: Sequence[ArtifactRef] = ()
     datasets: Sequence[JsonDict] = ()
@@ -236,17 +243,22 @@ class RunParts:
 
 @dataclass(frozen=True, slots=True)
 class OrderBy:
-    """One term of an ordering: an attribute of `RunHead`, a param, a tag, or a metric summary."""
+    """One term of an ordering: an attribute of `RunHead` or ``root``, a param, a tag, or a metric summary.
+
+    ``best`` of a metric is its greatest or least value, as the run's `define_metric` says or else `mode`; missing where
+    neither does.
+    """
 
     kind: Literal["attribute", "params", "tags", "metrics"]
     key: str
     summary: str = "last"
     descending: bool = False
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which runs, in which order; conditions come with the filter language.
+    """Which runs, in which order.
 
     Attributes
     ----------
@@ -260,10 +272,14 @@ class RunQuery:
         Only children of that run.
     deleted : bool or None
         False: live runs; True: the trash; None: both.
+    where : Condition or None
+        Only runs of which it is true: see `mlops_sdk.conditions`.
     order_by : tuple of OrderBy
         Missing values and NaN come last in either direction; ties and the default are newest first.
     limit : int or None
     offset : int
+    timeout_s : float or None
+        How long a search with `where` may take; None: as long as it takes.
     """
 
     experiment: str | None = None
@@ -271,9 +287,11 @@ class RunQuery:
     id_like: str | None = None
     parent: str | None = None
     deleted: bool | None = False
+    where: Condition | None = None
     order_by: tuple[OrderBy, ...] = ()
     limit: int | None = None
     offset: int = 0
+    timeout_s: float | None = None
 
 
 def is_nan(value: float) -> bool:

@@ -19,6 +19,7 @@
     |   `-- NoActiveRunError
     |-- StoreError
     |   |-- StoreUnavailableError                try again later; nothing was written
+    |   |-- QueryTimeoutError                    a search took longer than it may
     |   |-- StoreCorruptError                    damage, with its place
     |   |-- StoreVersionError                    written by a newer mlops_sdk
     |   |-- ForeignStoreError                    a database or directory that is not ours
@@ -53,6 +54,7 @@ __all__ = [
     "NotDurableError",
     "NotFoundError",
     "ParamConflictError",
+    "QueryTimeoutError",
     "RunActiveError",
     "RunExistsError",
     "RunFinishedError",
@@ -223,6 +225,22 @@ class StoreError(MlopsError):
 
 class StoreUnavailableError(StoreError):
     """The store cannot be reached or written just now; nothing was written, try again."""
+
+
+class QueryTimeoutError(StoreError):
+    """A search took longer than it may, and was given up.
+
+    Attributes
+    ----------
+    timeout_s : float
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(
+            f"the search was given up after {timeout_s:g} s: ask for fewer terms, an experiment, or patterns without a "
+            "leading %"
+        )
+        self.timeout_s = timeout_s
 
 
 class StoreCorruptError(StoreError):

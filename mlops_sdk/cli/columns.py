@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["metrics", "params", "tags"]
 KINDS: tuple[Kind, ...] = ("metrics", "params", "tags")
-_DERIVED = {"status", "start_time", "end_time", "duration_s"}
+_DERIVED = {"status", "start_time", "end_time", "duration_s", "root"}
+_TIMES = {"start_ns": "start_time", "end_ns": "end_time"}
 _ATTRIBUTES = ("experiment", "status", "start_time", "end_time", "duration_s", "parent", "user", "host")
 
 
@@ -43,18 +44,19 @@ class Row:
         if term.kind == "tags":
             return self.parts.tags.get(term.key)
         if term.kind == "metrics":
-            return self._summary(term.key, term.summary)
-        return self.attribute(term.key)
+            return self._summary(term)
+        return self.attribute(_TIMES.get(term.key, term.key))
 
     def attribute(self, name: str) -> Any:
         """Value of an attribute; times, durations and the status as a reader should see them."""
         return getattr(self.view if name in _DERIVED else self.head, name.replace(".", "_"))
 
-    def _summary(self, key: str, summary: str) -> Any:
+    def _summary(self, term: OrderBy) -> Any:
+        summary = term.summary
         if summary == "best":
-            definition = self.parts.definitions.get(key)
-            summary = (definition.mode if definition else None) or "best"
-        return getattr(self.parts.metrics.get(key), summary, None)
+            definition = self.parts.definitions.get(term.key)
+            summary = (definition.mode if definition else None) or term.mode or "best"
+        return getattr(self.parts.metrics.get(term.key), summary, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ def parse(texts: Sequence[str]) -> list[Chosen]:
     FilterSyntaxError
         If one is neither a metric, a param, a tag nor an attribute.
     """
-    from mlops_sdk.query.search import ATTRIBUTES, parse_order
+    from mlops_sdk.query.filtering.names import ATTRIBUTES
+    from mlops_sdk.query.filtering.order import parse_order
 
     try:
         terms = parse_order(texts)
@@ -87,7 +90,7 @@ def parse(texts: Sequence[str]) -> list[Chosen]:
 
 def _title(term: OrderBy) -> str:
     if term.kind == "attribute":
-        return term.key
+        return _TIMES.get(term.key, term.key)
     return f"{term.kind}.{term.key}" + (f".{term.summary}" if term.summary != "last" else "")
 
 

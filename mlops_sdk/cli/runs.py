@@ -19,6 +19,7 @@ from mlops_sdk.cli.text import count, moment
 from mlops_sdk.entities import Part, RunQuery
 
 if TYPE_CHECKING:
+    from mlops_sdk.conditions import Condition
     from mlops_sdk.query.view import RunView
     from mlops_sdk.stores.opening import Place
 
@@ -42,6 +43,7 @@ class Ask:
 @command(
     "runs",
     "mlops runs -e digits --sort 'metrics.acc.max DESC' -n 10",
+    "mlops runs \"metrics.acc > 0.9 and params.model = 'svc'\"",
     "mlops runs -c params.lr -c metrics.loss.min --csv > runs.csv",
 )
 @click.argument("filter", required=False)
@@ -80,7 +82,10 @@ def runs(
     form: str | None,
     store: str | None,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first.
+
+    FILTER chooses: metrics.acc.max > 0.9 and params.lr < 0.1 and not tags.team is null
+    """
     chosen = table_columns.parse(names) if names else None
     if limit is None and form is None:
         limit = _ROWS_FOR_PEOPLE
@@ -143,9 +148,16 @@ def _nested(place: Place, ask: Ask, page: Sequence[RunView]) -> set[str]:
     parents = {view.parent for view in page if view.parent and view.parent != view.run_id}
     if not parents:
         return set()
-    heads = place.store.find(RunQuery(run_ids=tuple(parents), experiment=ask.experiment))
+    heads = place.store.find(RunQuery(run_ids=tuple(parents), experiment=ask.experiment, where=_condition(ask.filter)))
     listed = {head.run_id for head in heads}
     return {view.run_id for view in page if view.parent in listed and view.parent != view.run_id}
+
+
+def _condition(text: str | None) -> Condition | None:
+    from mlops_sdk.query.filtering.grammar import parse
+
+    found = parse(text) if text else None
+    return None if found is None else found.condition
 
 
 def _with_parts(place: Place, views: Sequence[RunView]) -> list[Row]:

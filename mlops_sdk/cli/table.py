@@ -45,7 +45,10 @@ class Column:
         from rich.cells import cell_len
 
         bound = 4 * self.max_width
-        longest = max((cell_len(escape(cell[:bound])) for cell in (self.title, *self.cells)), default=0)
+        longest = 0
+        for cell in (self.title, *self.cells):
+            is_plain = cell.isascii() and cell.isprintable()
+            longest = max(longest, len(cell) if is_plain else cell_len(escape(cell[:bound])))
         return min(longest, self.max_width)
 
 
@@ -115,6 +118,6 @@ def _cell(column: Column, width: int, row: int | None) -> str:
 
     text = column.title if row is None else column.cells[row]
     shown = fit(text, width)
-    padding = " " * (width - cell_len(shown))
+    padding = " " * (width - (len(shown) if shown.isascii() else cell_len(shown)))
     padded = padding + shown if column.is_right else shown + padding
     return padded if row is None or column.paint is None else column.paint(text, padded)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from mlops_sdk.entities import Part, RunHead, RunParts
-from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.query.view import RunView, derived_status
+from mlops_sdk.entities import MetricSeries, Part, RunHead, RunParts
+from mlops_sdk.errors import InvalidValueError, MetricNotFoundError, RunNotFoundError
+from mlops_sdk.query.directions import agreed
+from mlops_sdk.query.histories import Frame, Long
+from mlops_sdk.query.reports import differing, to_html, to_latex, to_markdown
+from mlops_sdk.query.tables import Table, as_arrow, as_pandas, as_polars, parts_needed, tabulate
+from mlops_sdk.query.view import RunView
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
     from matplotlib.axes import Axes
 
     from mlops_sdk.stores.protocol import Store
 
+_BY = ("last", "best", "min", "max", "mean", "first")
 _TABLE_PARTS: tuple[Part, ...] = ("params", "tags", "metrics")
 
 
@@ -29,6 +35,7 @@ class Runs(Sequence[RunView]):
         self._heads = list(heads)
         self._views: dict[int, RunView] = {}
         self._parts: dict[str, RunParts] | None = None
+        self._tabulated: Table | None = None
 
     def __len__(self) -> int:
         return len(self._heads)
@@ -60,31 +67,118 @@ class Runs(Sequence[RunView]):
         """The same runs, with tables of these columns; None: all that occur."""
         return self if columns is None else Runs(self._store, self._heads, tuple(columns))
 
+    def _table(self) -> Table:
+        if self._tabulated is None:
+            ids = [head.run_id for head in self._heads]
+            parts = self._store.load(ids, parts_needed(self._columns))
+            self._tabulated = tabulate(self._heads, parts, self._columns)
+        return self._tabulated
+
     def to_dicts(self) -> list[dict[str, Any]]:
-        """One flat dict a run: ``run_id name status ... params.* metrics.* tags.*``; ``system/`` metrics are left out."""
-        parts = self._load()
-        rows = [_row(head, parts.get(head.run_id, RunParts()), self._columns or ()) for head in self._heads]
-        if self._columns is None:
-            return rows
-        return [{"run_id": row["run_id"]} | {name: row.get(name) for name in self._columns} for row in rows]
+        """One flat dict a run: ``run_id name status ... params.* metrics.* tags.*``; ``system/`` metrics are left out.
+
+        A run has no entry for a param, metric or tag that it lacks, unless `columns` names it.
+        """
+        return self._table().rows(sparse=self._columns is None)
 
     def to_pandas(self) -> pd.DataFrame:
-        """The same as a pandas frame with index ``run_id``.
+        """The same as a pandas frame with index ``run_id``; metrics are float64.
 
         Raises
         ------
         MissingDependencyError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            from mlops_sdk.errors import MissingDependencyError
+        return as_pandas(self._table())
 
-            raise MissingDependencyError("pandas", extra="pandas", purpose="to_pandas()") from error
-        rows = self.to_dicts()
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        return pd.DataFrame(rows, columns=columns or ["run_id"]).set_index("run_id")
+    def to_polars(self) -> pl.DataFrame:
+        """The same as a polars frame whose first column is ``run_id``.
+
+        A column has one type: ints beside floats become floats where that changes none, values of other mixtures and lists
+        become text.
+
+        Raises
+        ------
+        MissingDependencyError
+            If polars is not installed.
+        """
+        return as_polars(self._table())
+
+    def to_arrow(self) -> pa.Table:
+        """The same as an arrow table, with columns as `to_polars` has them.
+
+        Raises
+        ------
+        MissingDependencyError
+            If pyarrow is not installed.
+        """
+        return as_arrow(self._table())
+
+    def to_latex(self, *, digits: int = 4) -> str:
+        """A LaTeX ``tabular`` with the rules of the package booktabs.
+
+        Parameters
+        ----------
+        digits : int
+            Significant digits of floats.
+
+        Notes
+        -----
+        Columns are those of `columns`, or else the name and what is not the same in all runs.
+        """
+        return self._report(to_latex, digits)
+
+    def to_markdown(self, *, digits: int = 4) -> str:
+        """A table in Markdown; columns and digits as in `to_latex`."""
+        return self._report(to_markdown, digits)
+
+    def to_html(self, *, digits: int = 4) -> str:
+        """An HTML ``<table>`` without style or script, every text escaped; columns and digits as in `to_latex`."""
+        return self._report(to_html, digits)
+
+    def _report(self, write: Callable[[Table, Sequence[str], int], str], digits: int) -> str:
+        table = self._table()
+        return write(table, list(self._columns) if self._columns is not None else differing(table), digits)
+
+    def history(self, *keys: str, max_points: int | None = None, frame: Frame = "pandas") -> Any:
+        """Every point of some metrics of all runs, under each other.
+
+        Parameters
+        ----------
+        *keys : str
+            Metrics; a run that lacks one has no rows of it.
+        max_points : int, optional
+            Of each series, as in `RunView.metric`; default: every point.
+        frame : {"pandas", "polars", "arrow"}
+
+        Returns
+        -------
+        frame with columns ``run_id`` and ``key`` (categories), ``step`` (int64), ``value`` (float64), ``time`` (UTC, ns)
+            Ordered by run, key, step.
+
+        Raises
+        ------
+        InvalidValueError
+            If no key is given.
+        MissingDependencyError
+            If the package of `frame` is not installed.
+        """
+        if not keys:
+            raise InvalidValueError("which metrics? history('loss', 'acc')")
+        return Long([head.run_id for head in self._heads], keys, self._series(keys, max_points)).as_frame(frame)
+
+    def _series(self, keys: Sequence[str], max_points: int | None) -> Iterator[tuple[int, int, MetricSeries]]:
+        for row, head in enumerate(self._heads):
+            for column, key in enumerate(keys):
+                try:
+                    series = self._store.series(head.run_id, key)
+                except (MetricNotFoundError, RunNotFoundError):
+                    continue
+                if max_points is not None:
+                    from mlops_sdk.query.reduce import min_max
+
+                    series = min_max(series, max_points)
+                yield row, column, series
 
     def best(self, key: str, mode: str = "auto", by: str = "last") -> RunView:
         """The run with the best value of a metric.
@@ -93,7 +187,7 @@ class Runs(Sequence[RunView]):
         ----------
         key : str
         mode : {"auto", "max", "min"}
-            "auto" takes what `define_metric` said.
+            "auto" takes what `define_metric` said, or what the name tells: see `mlops_sdk.query.directions`.
         by : {"last", "best", "min", "max", "mean", "first"}
             Which summary is compared; "best" is the best step.
 
@@ -102,6 +196,8 @@ class Runs(Sequence[RunView]):
         InvalidValueError
             If no run has the metric, or its direction is unknown.
         """
+        if by not in _BY:
+            raise InvalidValueError(f"by is {by!r}; use {', '.join(_BY)}", key=key)
         parts = self._load()
         direction = self._direction(key) if mode == "auto" else mode
         if direction not in ("max", "min"):
@@ -119,14 +215,16 @@ class Runs(Sequence[RunView]):
         return self[min(values, key=lambda item: (sign * item[0], item[1]))[1]]
 
     def _direction(self, key: str) -> str:
-        modes = {p.definitions[key].mode for p in self._load().values() if key in p.definitions} - {None}
-        if len(modes) != 1:
+        having = [each for each in self._load().values() if key in each.metrics]
+        said = [each.definitions[key].mode if key in each.definitions else None for each in having]
+        direction = agreed(said, key)
+        if direction is None:
             raise InvalidValueError(
                 f"whether more or less of {key!r} is better is not known: pass mode='max' or 'min', "
                 f"or say run.define_metric({key!r}, mode=...) when logging",
                 key=key,
             )
-        return str(modes.pop())
+        return direction
 
     def plot(self, *keys: str, kind: str = "curves", ax: Axes | None = None, **options: Any) -> Axes:
         """Draw these runs.
@@ -176,24 +274,3 @@ class Runs(Sequence[RunView]):
         from mlops_sdk.query.listing import listing
 
         return listing(self)
-
-
-def _row(head: RunHead, parts: RunParts, named: Sequence[str]) -> dict[str, Any]:
-    end_ns = head.heard_ns if head.end_ns is None else head.end_ns
-    row: dict[str, Any] = {
-        "run_id": head.run_id,
-        "name": head.name,
-        "experiment": head.experiment,
-        "status": derived_status(head),
-        "start_time": datetime.fromtimestamp(head.start_ns / 1e9, UTC),
-        "end_time": None if head.end_ns is None else datetime.fromtimestamp(head.end_ns / 1e9, UTC),
-        "duration_s": max(0, end_ns - head.start_ns) / 1e9,
-        "parent": head.parent,
-        "user": head.user,
-        "host": head.host,
-    }
-    row |= {f"params.{key}": value for key, value in parts.params.items()}
-    for key, summary in parts.metrics.items():
-        if not key.startswith("system/") or f"metrics.{key}" in named:
-            row[f"metrics.{key}"] = summary.last
-    return row | {f"tags.{key}": value for key, value in parts.tags.items()}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from mlops_sdk.courier import recovery
 from mlops_sdk.courier.courier import courier
-from mlops_sdk.entities import OrderBy, RunHead, RunQuery
-from mlops_sdk.errors import AmbiguousRunError, FilterSyntaxError, InvalidValueError, RunNotFoundError
+from mlops_sdk.entities import RunHead, RunQuery
+from mlops_sdk.errors import AmbiguousRunError, InvalidValueError, RunNotFoundError
+from mlops_sdk.query.filtering.grammar import parse
+from mlops_sdk.query.filtering.order import parse_order
+from mlops_sdk.query.filtering.unknown import check_names
 from mlops_sdk.query.runs import Runs
 from mlops_sdk.query.view import RunView
 
@@ -17,20 +20,8 @@ if TYPE_CHECKING:
     from mlops_sdk.stores.opening import Place
     from mlops_sdk.stores.protocol import Store
 
-ATTRIBUTES = {
-    name: name
-    for name in ("run_id", "name", "experiment", "status", "user", "host", "description", "parent", "entry_point")
-} | {
-    "start_time": "start_ns",
-    "end_time": "end_ns",
-    "duration_s": "duration_s",
-    "git.commit": "git_commit",
-    "git.branch": "git_branch",
-    "git.dirty": "git_dirty",
-}
-"""Public names, and what the store protocol calls them."""
-SUMMARIES = {"min", "max", "mean", "first", "last", "count", "last_step"}
-_TERM = re.compile(r"^(?:(metrics|params|tags|attributes)\.)?(.+?)(?:\s+(asc|desc))?$", re.IGNORECASE | re.DOTALL)
+TIMEOUT_S = 10.0
+"""How long a search with a filter may take."""
 
 
 def catch_up(place: Place) -> None:
@@ -55,63 +46,25 @@ def search(
     deleted: bool | None = False,
 ) -> Runs:
     """Runs of a store, newest first unless `order_by` says otherwise; see `mlops_sdk.search_runs`."""
-    if filter is not None and filter.strip():
-        raise FilterSyntaxError("filters come with a later version; leave it out", text=filter, column=0)
     if limit is not None and limit < 0:
         raise InvalidValueError(f"limit is {limit}; give 0 or more")
     if offset < 0:
         raise InvalidValueError(f"offset is {offset}; give 0 or more")
+    found = parse(filter) if filter else None
     query = RunQuery(
         experiment=experiment,
         parent=parent,
         deleted=deleted,
+        where=None if found is None else found.condition,
+        timeout_s=TIMEOUT_S,
         order_by=parse_order(order_by),
         limit=limit,
         offset=offset,
     )
     catch_up(place)
+    if found is not None:
+        check_names(place.store, found)
     return Runs(place.store, place.store.find(query))
-
-
-def parse_order(text: str | Sequence[str] | None) -> tuple[OrderBy, ...]:
-    """Read an ordering: ``"metrics.acc.max DESC, start_time"``.
-
-    Raises
-    ------
-    FilterSyntaxError
-        If a term is neither a metric, a param, a tag nor an attribute.
-    """
-    if text is None:
-        return ()
-    terms = [*_split(text)] if isinstance(text, str) else [term for part in text for term in _split(part)]
-    return tuple(_parse_term(term) for term in terms)
-
-
-def _split(text: str) -> list[str]:
-    """Split at commas that are not inside backticks."""
-    parts = re.findall(r"(?:`[^`]*`|[^,`])+", text)
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _parse_term(term: str) -> OrderBy:
-    found = _TERM.match(term)
-    assert found is not None, "the pattern matches every non-empty text"
-    kind, key = (found.group(1) or "attributes").lower(), found.group(2).strip()
-    descending = (found.group(3) or "").lower() == "desc"
-    if kind == "attributes":
-        if key not in ATTRIBUTES:
-            raise FilterSyntaxError(f"cannot order by {key!r}: use metrics.KEY, params.KEY, tags.KEY or an attribute",
-                                    text=term, column=0)  # fmt: skip
-        return OrderBy("attribute", ATTRIBUTES[key], descending=descending)
-    summary = "last"
-    if key.startswith("`") and "`" in key[1:]:
-        key, _, rest = key[1:].partition("`")
-        summary = rest.removeprefix(".") or "last"
-    elif kind == "metrics" and key.rpartition(".")[2] in SUMMARIES and "." in key:
-        key, _, summary = key.rpartition(".")
-    if summary not in SUMMARIES:
-        raise FilterSyntaxError(f"{summary!r} is no summary: use {', '.join(sorted(SUMMARIES))}", text=term, column=0)
-    return OrderBy(cast(Any, kind), key, summary, descending)
 
 
 def head_of(store: Store, run_id: str) -> RunHead:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from mlops_sdk.entities import (
 from mlops_sdk.errors import ArtifactNotFoundError, MetricNotFoundError
 from mlops_sdk.journal.editor import edit
 from mlops_sdk.journal.records import Kind
+from mlops_sdk.query.times import from_ns
 from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
@@ -104,20 +105,18 @@ class RunView:
     @property
     def start_time(self) -> datetime:
         """Start, in UTC."""
-        return _time(self._head().start_ns)
+        return from_ns(self._head().start_ns)
 
     @property
     def end_time(self) -> datetime | None:
         """End, in UTC; None while it runs."""
         end_ns = self._head().end_ns
-        return None if end_ns is None else _time(end_ns)
+        return None if end_ns is None else from_ns(end_ns)
 
     @property
     def duration_s(self) -> float | None:
         """Seconds from start to end, or to the newest record while it runs."""
-        head = self._head()
-        end_ns = head.heard_ns if head.end_ns is None else head.end_ns
-        return max(0, end_ns - head.start_ns) / 1e9
+        return self._head().duration_s
 
     @property
     def url(self) -> str | None:
@@ -133,6 +132,20 @@ class RunView:
     def parent(self) -> str | None:
         """Id of the run it is nested in."""
         return self._head().parent
+
+    @property
+    def root(self) -> str | None:
+        """Id of the run at the top of the nest, its own where it has no parent; None where runs are each other's parents."""
+        from mlops_sdk.entities import RunQuery
+
+        at, seen = self._head(), set[str]()
+        while at.parent is not None and at.run_id not in seen:
+            seen.add(at.run_id)
+            above = self._store.find(RunQuery(run_ids=(at.parent,), deleted=None))
+            if not above:
+                return at.parent
+            at = above[0]
+        return None if at.run_id in seen else at.run_id
 
     @property
     def params(self) -> Mapping[str, ParamValue]:
@@ -389,7 +402,3 @@ class RunView:
 
     def __hash__(self) -> int:
         return hash(self.run_id)
-
-
-def _time(ns: int) -> datetime:
-    return datetime.fromtimestamp(ns / 1e9, UTC)

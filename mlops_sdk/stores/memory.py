@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from mlops_sdk.conditions import Field, FieldKind, comparable
 from mlops_sdk.entities import (
     PARTS,
     Experiment,
@@ -28,6 +29,7 @@ from mlops_sdk.entities import (
 from mlops_sdk.errors import DivergedError, InvalidValueError, MetricNotFoundError, RunNotFoundError, SequenceGapError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, Decoded, Event, Kind, decode, extend_chain
 from mlops_sdk.stores.memory_blobs import MemoryBlobs
+from mlops_sdk.stores.memory_conditions import Search, attribute, param_value, summary_value
 from mlops_sdk.stores.memory_run import MemoryRun, Point, ending, get, new_run
 
 if TYPE_CHECKING:
@@ -115,12 +117,21 @@ class MemoryStore:
     def find(self, query: RunQuery) -> list[RunHead]:
         """See `Store.find`."""
         with self._lock:
-            heads = [run.head for run in self._runs.values() if _fits(run.head, query)]
+            runs = [run for run in self._runs.values() if _fits(run.head, query)]
+            if query.where is not None:
+                search = Search(self._runs, query.where, query.timeout_s)
+                runs = [run for run in runs if search.finds(run)]
+            heads = [run.head for run in runs]
             heads.sort(key=lambda head: (head.start_ns, head.run_id), reverse=True)
             for term in reversed(query.order_by):
                 heads = self._ordered(heads, term)
         end = None if query.limit is None else query.offset + query.limit
         return heads[query.offset : end]
+
+    def keys(self, kind: FieldKind) -> list[str]:
+        """See `Store.keys`."""
+        with self._lock:
+            return sorted({key for run in self._runs.values() for key in run.keys(kind)})
 
     def load(self, run_ids: Sequence[str], parts: Sequence[Part]) -> dict[str, RunParts]:
         """See `Store.load`."""
@@ -279,6 +290,7 @@ class MemoryStore:
         read: dict[str, Callable[[], dict[str, Any]]] = {
             "params": lambda: {"params": run.decoded_params(), "config": run.config},
             "tags": lambda: {"tags": run.tags},
+            "last": lambda: {"last": {key: summary.last for key, summary in run.summaries().items()}},
             "metrics": lambda: {"metrics": run.summaries(), "definitions": run.definitions},
             "artifacts": lambda: {"artifacts": run.artifacts},
             "datasets": lambda: {"datasets": run.datasets},
@@ -303,13 +315,15 @@ class MemoryStore:
     def _value(self, head: RunHead, term: OrderBy) -> object:
         run = self._runs[head.run_id]
         if term.kind == "attribute":
-            return _attribute(head, term.key)
+            return attribute(self._runs, head, term.key)
         if term.kind == "tags":
             return run.tags.get(term.key)
         if term.kind == "params":
-            return run.decoded_params().get(term.key)
+            return param_value(run, term.key)
+        if term.summary == "best":
+            return summary_value(run, Field("metrics", term.key, "best", term.mode))
         summary = run.summaries().get(term.key)
-        return None if summary is None else _attribute(summary, term.summary)
+        return None if summary is None else _summary(summary, term.summary)
 
 
 _APPLY: dict[int, Callable[[MemoryStore, WriterState, Event], None]] = {
@@ -366,14 +380,14 @@ def _is_like(head: RunHead, text: str) -> bool:
     return is_part or text in (head.run_id, head.name)
 
 
-def _attribute(of: RunHead | MetricSummary, name: str) -> object:
-    if name not in of.__slots__ and name != "duration_s":
-        raise InvalidValueError(f"cannot order by {name!r}; there are {', '.join(of.__slots__)}", key=name)
-    return getattr(of, name)
+def _summary(summary: MetricSummary, name: str) -> object:
+    if name not in summary.__slots__:
+        raise InvalidValueError(f"cannot order by {name!r}; there are {', '.join(summary.__slots__)}", key=summary.key)
+    return getattr(summary, name)
 
 
 def _sortable(value: object) -> tuple[int, Any] | None:
     """A key that orders values of one type, numbers before text; None for what is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return (0, value) if isinstance(value, int | float) else (1, str(value))
+    return (0, comparable(value)) if isinstance(value, int | float) else (1, str(value))

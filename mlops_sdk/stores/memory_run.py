@@ -21,6 +21,7 @@ from mlops_sdk.values.params import EncodedParam, decode_param, same_param
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict, ParamValue
+    from mlops_sdk.conditions import FieldKind
 
 _T = TypeVar("_T")
 _REQUIRED: Any = object()
@@ -192,6 +193,17 @@ class MemoryRun:
             self.warnings[cause] = {"cause": cause, "count": count, "message": get(payload, "message", str, "")}
 
     # ------------------------------------------------------------------------------------------------- reading
+
+    def keys(self, kind: FieldKind) -> list[str]:
+        """Keys of params, tags or metrics, or contexts of datasets."""
+        if kind == "params":
+            return list(self.params)
+        if kind == "tags":
+            return list(self.tags)
+        if kind == "metrics":
+            return list(self.summaries())
+        contexts = [each.get("context") for each in self.datasets] if kind == "datasets" else []
+        return [context for context in contexts if isinstance(context, str)]
 
     def decoded_params(self) -> dict[str, ParamValue]:
         """Params with their type."""

@@ -60,6 +60,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from mlops_sdk.blobs.local import Blob
     from mlops_sdk.blobs.progress import Progress
+    from mlops_sdk.conditions import FieldKind
     from mlops_sdk.entities import Experiment, MetricSeries, Part, RunHead, RunParts, RunQuery, WriterState
     from mlops_sdk.journal.records import Batch
 
@@ -166,7 +167,27 @@ class Store(Protocol):
         ...
 
     def find(self, query: RunQuery) -> list[RunHead]:
-        """Runs that fit, in order."""
+        """Runs that fit, in order.
+
+        Parameters
+        ----------
+        query : RunQuery
+            ``where`` is a tree of conditions, with the meaning that `mlops_sdk.conditions` gives them on every store.
+
+        Raises
+        ------
+        InvalidValueError
+            If an attribute or a summary is asked for that there is not.
+        QueryTimeoutError
+            If it took longer than ``timeout_s``.
+        """
+        ...
+
+    def keys(self, kind: FieldKind) -> list[str]:
+        """Keys of params, tags or metrics, or contexts of datasets, that any run has, in the trash or not; sorted.
+
+        A key that no run has any more may be among them.
+        """
         ...
 
     def load(self, run_ids: Sequence[str], parts: Sequence[Part]) -> dict[str, RunParts]:

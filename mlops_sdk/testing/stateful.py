@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
+from mlops_sdk.conditions import SUMMARIES, Compare, Condition, Every, Field, IsNull, Like, Not, OneOf, Some
 from mlops_sdk.entities import OrderBy, RunQuery
 from mlops_sdk.errors import SequenceGapError
 from mlops_sdk.journal.records import Kind
@@ -51,8 +52,31 @@ ORDERS = st.lists(
     ).flatmap(lambda term: st.builds(OrderBy, *map(st.just, (term.kind, term.key, term.summary)), st.booleans())),
     max_size=2,
 )
+_EXACT = tuple(part for part in SUMMARIES if part != "mean")  # stores may round a mean differently
+FIELDS = st.one_of(
+    st.builds(Field, st.just("attribute"), st.sampled_from(["name", "status", "experiment", "root", "parent", "user"])),
+    st.builds(Field, st.just("params"), st.sampled_from(["number", "text", "list", "none"])),
+    st.builds(Field, st.just("tags"), NAMES),
+    st.builds(
+        Field, st.just("metrics"), st.sampled_from(KEYS), st.sampled_from(_EXACT), st.sampled_from(["max", None])
+    ),
+)
+LEAVES = st.one_of(
+    st.builds(Compare, FIELDS, st.sampled_from(["=", "<", "<=", ">", ">="]), st.one_of(SMALL, VALUES, TEXTS, NAMES)),
+    st.builds(OneOf, FIELDS, st.lists(st.one_of(SMALL, TEXTS, NAMES, st.booleans()), max_size=3).map(tuple)),
+    st.builds(Like, FIELDS, st.sampled_from(["%", "_", "a%", "run-_", "%\u00e9"]), st.booleans()),
+    st.builds(IsNull, FIELDS),
+)
+CONDITIONS: st.SearchStrategy[Condition] = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(Not, inner), *(st.builds(join, st.tuples(inner, inner)) for join in (Every, Some))
+    ),
+    max_leaves=4,
+)
 QUERIES = st.builds(
     RunQuery,
+    where=st.none() | CONDITIONS,
     experiment=st.none() | NAMES,
     id_like=st.none() | st.sampled_from(["run-", "un-1", "run-3", "run_1", "cafe\u0301"]),
     deleted=st.sampled_from([False, True, None]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -60,7 +61,7 @@ def examples() -> list[str]:
 
 @pytest.mark.parametrize("line", examples())
 def test_examples_are_commands_that_can_be_parsed(line: str) -> None:
-    words = shlex.split(line.partition(" > ")[0].partition(" | ")[0])[1:]
+    words = list(itertools.takewhile(lambda word: word not in (">", "|"), shlex.split(line)))[1:]
     context: click.Context = click.Context(mlops)
     command: click.Command | None = mlops
     while isinstance(command, click.Group):

@@ -10,8 +10,8 @@ from mlops_sdk import Run
 
 QUIET: dict[str, Any] = {"capture": False, "system_metrics": False}
 MAY_RAISE = {
-    "artifact", "artifact_path", "child", "download", "finish", "flush", "health", "load_model", "metric", "refresh",
-    "summary",
+    "artifact", "artifact_path", "child", "definition", "download", "finish", "flush", "health", "load_model", "metric",
+    "plot", "refresh", "summary",
 }  # fmt: skip
 """What starts, reads, waits or ends: its errors belong to the caller."""
 
@@ -72,6 +72,7 @@ CALLS: dict[str, Callable[[Run, Path], object]] = {
     "log_dict": lambda run, _: run.log_dict({"a": [1, 2]}, "dict.json"),
     "log_figure": lambda run, _: run.log_figure(_figure(), "figure.svg"),
     "log_image": lambda run, _: run.log_image(_image(), "image.png"),
+    "live": lambda run, _: run.live("loss"),
     "log_table": lambda run, _: run.log_table([{"a": 1}, {"a": 2}], "table.csv"),
     "log_model": lambda run, _: run.log_model(Model(), metadata={"a": 1}, input_example=[[1.0]]),
 }

@@ -67,7 +67,9 @@ def test_reading_never_loads_a_pickle(bombed: Path, tmp_path: Path) -> None:
     from mlops_sdk.cli.program import mlops
 
     mlops_sdk.search_runs(tracking_uri=bombed).to_pandas()
-    CliRunner().invoke(mlops, ["show", "r", "--store", str(bombed)])
+    mlops_sdk.get_run("r", tracking_uri=bombed).metric("x")
+    for command in (["show", "r"], ["runs"], ["fsck"]):
+        CliRunner().invoke(mlops, [*command, "--store", str(bombed)])
     _EXECUTED.clear()
     _STATE["is_watching"] = True
     try:

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from mlops_sdk.errors import ForeignStoreError, StoreCorruptError, StoreUnavailableError, StoreVersionError
+from mlops_sdk.stores.sqlite.conditions import add_functions
 from mlops_sdk.stores.sqlite.faults import primary_code
 from mlops_sdk.stores.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 
@@ -46,6 +47,7 @@ def connect(path: Path, parameters: str) -> sqlite3.Connection:
     )
     with contextlib.suppress(sqlite3.Error):  # not compiled in: no harm, we never attach
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    add_functions(connection)
     return connection
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from mlops_sdk.blobs.durable import sync_directory, sync_file
 from mlops_sdk.stores.sqlite import directory as directories
 from mlops_sdk.stores.sqlite.connection import connect
-from mlops_sdk.stores.sqlite.schema import APPLICATION_ID, CREATE, SCHEMA_VERSION, UPGRADE_2
+from mlops_sdk.stores.sqlite.schema import APPLICATION_ID, CREATE, SCHEMA_VERSION, UPGRADE_2, UPGRADE_3
 
 MIGRATION_SET = "mlops_sdk"
-APPLIED = ("m001_create", "m002_histories")
+APPLIED = ("m001_create", "m002_histories", "m003_index_keys")
 """Names of the migrations that the newest schema stands for; `migrations` has one function for each."""
 
 # As sqlite-utils makes it.
@@ -47,6 +47,13 @@ def upgrade_to_2(connection: sqlite3.Connection) -> None:
     for statement in UPGRADE_2:
         connection.execute(statement)
     connection.execute("PRAGMA user_version=2")
+
+
+def upgrade_to_3(connection: sqlite3.Connection) -> None:
+    """From schema 2 to 3; the caller has a transaction."""
+    for statement in UPGRADE_3:
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version=3")
 
 
 def make(path: Path, mode: int, *, wal: bool) -> None:
@@ -114,6 +121,7 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute(_RECORDS_INDEX)
     create_tables(connection)
     upgrade_to_2(connection)
+    upgrade_to_3(connection)
     now = time.strftime("%Y-%m-%d %H:%M:%S+00:00", time.gmtime())
     rows = [(MIGRATION_SET, name, now) for name in APPLIED]
     connection.executemany("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)", rows)

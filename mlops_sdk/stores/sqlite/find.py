@@ -1,7 +1,7 @@
 """Which runs, in which order: a `RunQuery` as one SQL statement.
 
 Values and keys are always bound, never part of the text. The statement is built from pieces that name what they need
-(`_Statement.metric`, `.param`, `.tag` join it once); a filter language adds conditions of the same kind.
+(`_Statement.metric`, `.param`, `.tag` join it once); `conditions` makes those of a filter.
 
 A first term on a metric is answered from the index on its summary, value by value, so that the best hundred of a hundred
 thousand runs are found without looking at the others; runs without a value come from a second statement.
@@ -9,25 +9,26 @@ thousand runs are found without looking at the others; runs without a value come
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_sdk.entities import MetricSummary, OrderBy, RunHead, RunQuery
-from mlops_sdk.errors import InvalidValueError, StoreCorruptError
+from mlops_sdk.errors import InvalidValueError, QueryTimeoutError, StoreCorruptError
+from mlops_sdk.stores.sqlite.conditions import ATTRIBUTES, INDEXED, as_sql, best_value
+from mlops_sdk.stores.sqlite.faults import primary_code
 
 _HEAD = """r.run_id, r.name, e.name, r.status, r.start_ns, r.end_ns, r.heard_ns, r.description, r.parent, r.user, r.host,
 r.entry_point, r.end_reason, r.is_provisional, r.deleted_ns IS NOT NULL, r.git_commit, r.git_branch, r.git_dirty"""
-_ATTRIBUTES = {name: f"r.{name}" for name in RunHead.__slots__} | {
-    "experiment": "e.name",
-    "is_deleted": "(r.deleted_ns IS NOT NULL)",
-    "duration_s": "((r.end_ns - r.start_ns) / 1e9)",
-}
-_SUMMARIES = frozenset(MetricSummary.__slots__) - {"key"}
-_INDEXED = ("last", "min", "max", "mean")
 _TIMES = (int, type(None))
+_SUMMARIES = frozenset(MetricSummary.__slots__) - {"key"} | {"best"}
+_OPCODES = 20_000
+"""The clock is looked at every so many steps of SQLite's machine: a fraction of a millisecond."""
+
 _LIKE_FROM = 4
 """A prefix or suffix of an id has at least so many characters."""
 
@@ -36,12 +37,46 @@ def find_runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunHead]:
     """See `Store.find`; `connection` is in a read transaction."""
     if query.limit is not None and query.limit <= 0:
         return []
+    with _limited(connection, query):
+        return _find(connection, _with_plain_best(connection, query))
+
+
+@contextlib.contextmanager
+def _limited(connection: sqlite3.Connection, query: RunQuery) -> Iterator[None]:
+    """Give up when the time is over."""
+    if query.where is None or query.timeout_s is None:
+        yield
+        return
+    deadline, timeout_s = time.monotonic() + query.timeout_s, query.timeout_s
+    connection.set_progress_handler(lambda: time.monotonic() >= deadline, _OPCODES)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if primary_code(error) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        raise QueryTimeoutError(timeout_s) from error
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _find(connection: sqlite3.Connection, query: RunQuery) -> list[RunHead]:
     rows: list[tuple[Any, ...]] = []
     end = None if query.limit is None else query.offset + query.limit
     for statement in _statements(query):
         if end is None or len(rows) < end:
             rows += connection.execute(*statement.build(None if end is None else end - len(rows)))
     return [_head(row) for row in rows[query.offset : end]]
+
+
+def _with_plain_best(connection: sqlite3.Connection, query: RunQuery) -> RunQuery:
+    """An order by the best value, by the greatest or least where no run said otherwise: an index knows those."""
+    first = query.order_by[0] if query.order_by else None
+    if first is None or first.summary != "best" or first.mode is None:
+        return query
+    sql = "SELECT 1 FROM definitions WHERE key = ? AND mode <> ? LIMIT 1"
+    if connection.execute(sql, (first.key, first.mode)).fetchone():
+        return query
+    return replace(query, order_by=(replace(first, summary=first.mode), *query.order_by[1:]))
 
 
 def _head(row: tuple[Any, ...]) -> RunHead:
@@ -57,6 +92,7 @@ class _Statement:
     """A SELECT over runs that is being put together; values are bound by number."""
 
     source: str = "runs r"
+    run: str = "r.id"
     joins: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
@@ -83,6 +119,7 @@ class _Statement:
     def drive_by_metric(self, key: str) -> str:
         """Begin with the rows of a metric instead of the runs; runs without it are left out. Returns its alias."""
         alias = self.aliases["metrics", key] = "m0"
+        self.run = f"{alias}.run"
         self.source = f"metrics {alias} CROSS JOIN runs r ON r.id = {alias}.run"
         self.conditions.append(self._is_metric(alias, key))
         return alias
@@ -134,7 +171,7 @@ def _is_index_driven(query: RunQuery) -> bool:
     # conditions that leave few runs are better looked at first
     is_selective = query.run_ids is not None or query.id_like is not None or query.parent is not None
     first = query.order_by[0]
-    return first.kind == "metrics" and first.summary in _INDEXED and not is_selective
+    return first.kind == "metrics" and first.summary in INDEXED and not is_selective
 
 
 def _add_conditions(statement: _Statement, query: RunQuery) -> None:
@@ -149,6 +186,8 @@ def _add_conditions(statement: _Statement, query: RunQuery) -> None:
         add(f"r.run_id IN (SELECT value FROM json_each({bind(json.dumps(query.run_ids))}))")  # noqa: S608
     if query.id_like is not None:
         _add_like(statement, query.id_like)
+    if query.where is not None:
+        add(as_sql(query.where, bind, statement.run))
 
 
 def _add_like(statement: _Statement, text: str) -> None:
@@ -184,12 +223,15 @@ def _value(statement: _Statement, term: OrderBy) -> str:
             raise InvalidValueError(
                 f"cannot order by {term.summary!r} of a metric; there are {', '.join(sorted(_SUMMARIES))}", key=term.key
             )
-        return f"{statement.metric(term.key)}.{term.summary}"
-    if term.key not in _ATTRIBUTES:
+        alias = statement.metric(term.key)
+        if term.summary == "best":
+            return best_value(alias, statement.bind(term.key), statement.bind(term.mode))
+        return f"{alias}.{term.summary}"
+    if term.key not in ATTRIBUTES:
         raise InvalidValueError(
-            f"cannot order by {term.key!r}; there are {', '.join(sorted(_ATTRIBUTES))}", key=term.key
+            f"cannot order by {term.key!r}; there are {', '.join(sorted(ATTRIBUTES))}", key=term.key
         )
-    return _ATTRIBUTES[term.key]
+    return ATTRIBUTES[term.key]
 
 
 def _direction(term: OrderBy) -> str:

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from mlops_sdk.stores.sqlite.connection import checkpoint_fully
-from mlops_sdk.stores.sqlite.creation import MIGRATION_SET, create_tables, upgrade_to_2
+from mlops_sdk.stores.sqlite.creation import MIGRATION_SET, create_tables, upgrade_to_2, upgrade_to_3
 from mlops_sdk.stores.sqlite.schema import SCHEMA_VERSION
 
 migrations = Migrations(MIGRATION_SET)
@@ -30,6 +30,12 @@ def m001_create(db: Database) -> None:
 def m002_histories(db: Database) -> None:
     """What tells two histories under the same sequence numbers apart."""
     upgrade_to_2(db.conn)
+
+
+@migrations()
+def m003_index_keys(db: Database) -> None:
+    """Which keys there are, without looking at the runs."""
+    upgrade_to_3(db.conn)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

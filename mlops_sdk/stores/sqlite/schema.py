@@ -9,7 +9,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x6D6C6F70
 """``mlop``"""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """`PRAGMA user_version` after the newest migration."""
 
 META = """
@@ -387,6 +387,14 @@ UPGRADE_2 = (
     SELECT id, sequence, chain, 0, x'' FROM writers WHERE sequence > 0""",
 )
 """From schema 1 to 2: what tells two histories under the same numbers apart."""
+UPGRADE_3 = (
+    "DROP INDEX params_by_number",
+    "CREATE INDEX params_by_number ON params (key, number)",
+    "CREATE INDEX tags_by_key ON tags (key)",
+    "CREATE INDEX definitions_by_key ON definitions (key, mode)",
+    "CREATE INDEX datasets_by_context ON datasets (context)",
+)
+"""From schema 2 to 3: which keys there are is known without looking at the runs."""
 TABLES = frozenset(statement.split()[2] for statement in (*_CREATE_TABLES, CHECKPOINTS))
 OF_RUN = (
     "rewinds",

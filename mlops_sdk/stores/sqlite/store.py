@@ -19,6 +19,7 @@ from mlops_sdk.stores.sqlite.database import Database
 if TYPE_CHECKING:
     import sqlite3
 
+    from mlops_sdk.conditions import FieldKind
     from mlops_sdk.entities import (
         Experiment,
         MetricSeries,
@@ -212,12 +213,20 @@ class SQLiteStore:
         Raises
         ------
         InvalidValueError
-            If it cannot be ordered by that.
+            If it cannot be ordered or searched by that.
+        QueryTimeoutError
         """
         from mlops_sdk.stores.sqlite.find import find_runs
 
         with self.database.reading("table runs") as connection:
             return find_runs(connection, query)
+
+    def keys(self, kind: FieldKind) -> list[str]:
+        """See `Store.keys`."""
+        from mlops_sdk.stores.sqlite.keys import read_keys
+
+        with self.database.reading(f"keys of {kind}") as connection:
+            return read_keys(connection, kind)
 
     def load(self, run_ids: Sequence[str], parts: Sequence[Part]) -> dict[str, RunParts]:
         """See `Store.load`.

@@ -12,11 +12,12 @@ from mlops_sdk.testing.contract.endings import Endings
 from mlops_sdk.testing.contract.finding import Finding
 from mlops_sdk.testing.contract.metrics import Metrics
 from mlops_sdk.testing.contract.runs import Runs
+from mlops_sdk.testing.contract.searching import Searching
 
 __all__ = ["StoreCase", "StoreContract"]
 
 
-class StoreContract(Appending, Runs, Endings, Details, Metrics, Attempts, Finding, BlobKeeping, Concurrency):
+class StoreContract(Appending, Runs, Endings, Details, Metrics, Attempts, Finding, Searching, BlobKeeping, Concurrency):
     """Every obligation of a `Store`; subclass it as ``TestMyStore`` and define `open_store`.
 
     Attributes

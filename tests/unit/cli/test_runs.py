@@ -163,7 +163,7 @@ def test_an_unknown_experiment_is_not_found(mlops: Mlops, made: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["metrics.acc > 1"], ["--sort", "accuracy"], ["-c", "accuracy"], ["-n", "-1"], ["--bogus"]]
+    "arguments", [["metrics.acc >"], ["--sort", "accuracy"], ["-c", "accuracy"], ["-n", "-1"], ["--bogus"]]
 )
 def test_wrong_use_is_told_apart_from_not_found(mlops: Mlops, made: Path, arguments: list[str]) -> None:
     result = mlops("runs", *arguments, "--store", made)
@@ -179,3 +179,25 @@ def test_experiments_are_listed_with_their_runs(mlops: Mlops, made: Path) -> Non
     ]
     rows = from_json(mlops("experiments", "--json", "--store", made))
     assert [(row["name"], row["n_runs"]) for row in rows] == [("digits", 6), ("odd", 2)]
+
+
+def test_a_filter_chooses_as_it_does_in_python(mlops: Mlops, made: Path) -> None:
+    assert names(mlops("runs", "name LIKE 'fold%'", "--store", made).stdout) != []
+    fast = mlops("runs", "name = 'fast' or name = 'slow' and params.nothing = 1", "--store", made)
+    assert names(fast.stdout) == ["fast"]
+    refused = mlops("runs", "statsu = 'FINISHED'", "--store", made)
+    assert refused.exit_code == 2
+    assert "did you mean status?\n  statsu = 'FINISHED'\n  ^" in refused.stderr
+    assert mlops("runs", "name = 'nobody'", "--store", made).stdout == "no run fits\n"
+
+
+def test_nested_runs_are_listed_where_their_parent_does_not_fit(mlops: Mlops, made: Path) -> None:
+    found = names(mlops("runs", "name = 'fold-0'", "--store", made).stdout)
+    assert set(found) == {"fold-0"}
+
+
+def test_times_and_the_root_are_columns_too(mlops: Mlops, made: Path) -> None:
+    rows = from_json(mlops("runs", "name = 'fast'", "-c", "start_time, root", "--json", "--store", made))
+    assert [list(row) for row in rows] == [["run_id", "start_time", "root"]]
+    assert rows[0]["root"] == rows[0]["run_id"]
+    assert rows[0]["start_time"][:2] == "20"
