@@ -52,8 +52,8 @@ class Predictions:
 def score_name(estimator: Any) -> str:
     """What `estimator.score` computes, by its kind; ``score`` where only its own class knows."""
     scoring = getattr(estimator, "scoring", None)
-    if isinstance(scoring, str):
-        return scoring
+    if scoring is not None:
+        return scoring_name(scoring, getattr(estimator, "refit", None))
     from sklearn.base import ClassifierMixin, RegressorMixin
 
     kind = type(final_of(estimator))
@@ -65,6 +65,15 @@ def score_name(estimator: Any) -> str:
     return "r2" if is_a("regressor", estimator) else "score"
 
 
+def scoring_name(scoring: Any, refit: Any = None) -> str:
+    """What the scores of a search or cross-validation are that was given this ``scoring``."""
+    if isinstance(scoring, str):
+        return scoring
+    if isinstance(refit, str):  # one of several
+        return refit
+    return scorer_name(scoring) if callable(scoring) else "score"
+
+
 def scorer_name(scorer: Any) -> str:
     """The name that a scorer is registered under, or its function's."""
     from sklearn.metrics import _scorer
@@ -74,7 +83,10 @@ def scorer_name(scorer: Any) -> str:
         if _described(each) == described:
             return str(name)
     function = getattr(scorer, "_score_func", None)
-    return metric_name(function.__name__, {}) if function is not None else "score"
+    if function is None:
+        return "score"
+    name = metric_name(getattr(function, "__name__", "score"), getattr(scorer, "_kwargs", {}))
+    return f"neg_{name}" if getattr(scorer, "_sign", 1) < 0 else name
 
 
 def _described(scorer: Any) -> tuple[Any, ...]:

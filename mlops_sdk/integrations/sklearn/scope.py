@@ -93,7 +93,7 @@ class Scope:
                 return bound(*args, **kwargs)
         data = self._attempt(lambda: _data_of(bound, args, kwargs)) or {}
         record = self._attempt(lambda: self._begin("fit", estimator, data, frame))
-        result, fit_s, kept, folds = self._call(record, bound, args, kwargs)
+        result, fit_s, kept, folds = self._call(record, bound, args, kwargs, counts=search.searches(estimator))
         if record is not None:
             self._know(estimator, record)
             record.finish(data, fit_s, kept)
@@ -111,7 +111,7 @@ class Scope:
         record = None
         if not self.options.excludes(estimator):
             record = self._attempt(lambda: self._begin("cv", estimator, given, frame))
-        result, _, kept, folds = self._call(record, original, args, kwargs)
+        result, _, kept, folds = self._call(record, original, args, kwargs, counts=True)
         if record is not None:
             kind = original.__name__
             record.attempt("warnings", lambda: record.write_warnings(kept))
@@ -122,12 +122,12 @@ class Scope:
         return result
 
     def _call(
-        self, record: Record | None, bound: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, record: Record | None, bound: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, counts: bool
     ) -> tuple[Any, float, list[warned.Warned], list[list[splits.Fold]]]:
         """Call what the user called; what is raised goes on to the user as it is."""
 
         def report(n_done: int) -> None:
-            if record is not None:
+            if record is not None and counts:  # the trees of a forest are no progress worth a metric
                 record.attempt("progress", lambda: record.run.log_metric("tasks_done", n_done))
 
         with inside(), warned.keeping() as kept, splits.catching() as folds, progress.reporting(report):

@@ -20,6 +20,13 @@ def is_search(estimator: Any) -> bool:
     return isinstance(getattr(estimator, "cv_results_", None), dict) and hasattr(estimator, "best_index_")
 
 
+def searches(estimator: Any) -> bool:
+    """Whether fitting it is a search."""
+    from sklearn.model_selection._search import BaseSearchCV
+
+    return isinstance(estimator, BaseSearchCV)
+
+
 def table_of_search(search: Any, folds: list[list[Fold]]) -> Table:
     """The whole of `cv_results_` as plain data.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.integrations.sklearn import search
 from mlops_sdk.integrations.sklearn.describing import changed_params, final_of, plain
-from mlops_sdk.integrations.sklearn.evaluating import score_name
+from mlops_sdk.integrations.sklearn.evaluating import score_name, scoring_name
 from mlops_sdk.integrations.sklearn.splits import Fold
 from mlops_sdk.run import active
 
@@ -37,7 +37,9 @@ def write_search(record: Record, estimator: Any, folds: list[list[Fold]]) -> Non
 
 def _default_scorer(estimator: Any) -> str:
     scoring = getattr(estimator, "scoring", None)
-    return scoring if isinstance(scoring, str) else score_name(final_of(estimator))
+    return (
+        score_name(final_of(getattr(estimator, "estimator", estimator))) if scoring is None else scoring_name(scoring)
+    )
 
 
 def write_fold_scores(record: Record, scorer: str, values: list[float]) -> None:
@@ -76,7 +78,7 @@ def _write_children(record: Record, table: search.Table, default: str) -> None:
 def write_validation(record: Record, kind: str, given: Mapping[str, Any], result: Any, folds: list[list[Fold]]) -> None:
     """What a function of `sklearn.model_selection` returned."""
     estimator, scoring = given.get("estimator"), given.get("scoring")
-    scorer = scoring if isinstance(scoring, str) else score_name(final_of(estimator))
+    scorer = score_name(final_of(estimator)) if scoring is None else scoring_name(scoring)
     if kind in ("cross_validate", "cross_val_score"):
         scores = {"test_score": result} if kind == "cross_val_score" else result
         table = search.table_of_validation(kind, scores, plain(changed_params(estimator)), folds)

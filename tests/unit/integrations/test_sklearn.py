@@ -468,6 +468,22 @@ def test_a_search_is_recorded_with_all_candidates_and_folds(run: Run, n_jobs: in
     assert best.metrics["mean_test_accuracy"] == search.best_score_
 
 
+def test_scores_are_named_by_what_they_are(run: Run) -> None:
+    macro = make_scorer(f1_score, average="macro")
+    error = make_scorer(metrics.zero_one_loss, greater_is_better=False)
+    with run.sklearn():
+        search = GridSearchCV(SVC(), {"C": [1]}, cv=2, scoring=macro, refit=False).fit(X, y)
+        cross_val_score(SVC(), X, y, cv=2, scoring=error)
+        cross_val_score(SVC(C=2), X, y, cv=2, scoring=lambda model, X, y: 0.5)
+        GridSearchCV(SVC(), {"C": [1]}, cv=2, scoring=macro).fit(X_train, y_train).score(X_test, y_test)
+    assert run.metrics["cv_f1_macro_mean"] == pytest.approx(search.cv_results_["mean_test_score"][0])
+    assert not any("accuracy" in key for key in run.metrics)
+    children = _children(run)
+    assert children["fit-2"].metrics["cv_neg_zero_one_loss_mean"] < 0
+    assert children["fit-3"].metrics["cv_score_mean"] == 0.5
+    assert "test_f1_macro" in children["fit-4"].metrics
+
+
 def test_the_folds_are_those_that_were_used(run: Run) -> None:
     from mlops_sdk.integrations.sklearn.splits import digest_of
 
