@@ -72,9 +72,7 @@ def scores_of(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Scor
         Empty where no metric fits. A metric that cannot be computed is left out.
     """
     found: Scores = {}
-    if not any(
-        hasattr(estimator, name) for name in ("predict", "labels_", "score")
-    ):  # a search that did not refit, say
+    if hasattr(estimator, "cv_results_") and not hasattr(estimator, "best_estimator_"):  # a search that did not refit
         return found
     if y is not None and is_a("classifier", estimator):
         pairs = _of_classifier(estimator, X, y, sample_weight)
