@@ -378,13 +378,6 @@ def _fit_in_worker(run: Run, c: float) -> None:
         LogisticRegression(C=c, max_iter=500).fit(X, y)
 
 
-def test_a_search_over_forked_workers_is_one_search(run: Run) -> None:
-    with run.sklearn(log_models=False), joblib.parallel_config("multiprocessing", n_jobs=2):
-        GridSearchCV(SVC(), {"C": [1, 2, 3]}, cv=2).fit(X, y)
-    assert len(run.cv_results()) == 3
-    assert list(run.children) == []
-
-
 @pytest.mark.skipif(not hasattr(Run, "log_dataset"), reason="runs cannot log data sets yet")
 def test_the_context_is_what_the_data_was_logged_under(run: Run) -> None:
     run.log_dataset(X_test, context="holdout", target=y_test)  # type: ignore[attr-defined]
