@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import queries, report, workloads
+from benchmarks import fingerprints, queries, report, workloads
 from benchmarks.workloads import Row
 
 
@@ -25,6 +25,8 @@ def _workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "processes": workloads.processes,
         "paced": lambda: workloads.paced(5 if quick else 60),
         "share": lambda: workloads.share(5 if quick else 20),
+        "compare": workloads.compare_two,
+        "fingerprint": lambda: list(fingerprints.fingerprint(200_000 if quick else 1_000_000)),
         "memory": lambda: workloads.memory(1_000_000 if quick else 10_000_000),
         "queries": lambda: queries.queries(10_000, 15) + ([] if quick else queries.queries(100_000, 200)),
         "frames": queries.frames,

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import mlops_sdk
 from benchmarks.yardstick import LineWriter, latencies, p50, quantile
+from mlops_sdk.journal.records import Kind
 
 
 class Row(NamedTuple):
@@ -297,3 +298,22 @@ def _courier_seconds() -> float:
             times = {t.id: t.user_time + t.system_time for t in psutil.Process().threads()}
             return float(times.get(thread.native_id or -1, 0.0))
     raise RuntimeError("no courier")
+
+
+def compare_two(n_params: int = 200, n_packages: int = 200, n_metrics: int = 100) -> list[Row]:
+    """`compare` of two runs that differ in half of what they have, with its one-screen summary; both read from the store."""
+    with scratch() as path:
+        for number in range(2):
+            params = {f"p{each}": each * (1 + number * (each % 2)) for each in range(n_params)}
+            packages = [f"package{each}==1.{number * (each % 2)}.0" for each in range(n_packages)]
+            with _run(path, name=f"run{number}", params=params) as run:
+                run._emit(Kind.ENVIRONMENT, {"packages": {"digest": str(number), "packages": packages}})
+                run.log_metrics({f"val/m{each}": each + number * (each % 2) for each in range(n_metrics)}, step=0)
+        taken = []
+        for _ in range(20):
+            start = time.perf_counter()
+            mlops_sdk.compare("run0", "run1", tracking_uri=path / "store").summary()
+            taken.append(time.perf_counter() - start)
+    figure = 1000 * statistics.median(taken)
+    what = f"compare two runs: {n_params} params, {n_packages} packages, {n_metrics} metrics; summary"
+    return [Row(what, f"{figure:.1f} ms", "<= 50 ms", figure <= 50)]

@@ -17,32 +17,42 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mlops_sdk.api import *  # noqa: F403 - what `__getattr__` finds
+    from mlops_sdk.comparison.comparison import Comparison
     from mlops_sdk.entities import ArtifactRef, Experiment, MetricSeries, MetricSummary
     from mlops_sdk.errors import *  # noqa: F403 - what `__getattr__` finds
+    from mlops_sdk.fingerprint.diff import Diff
+    from mlops_sdk.fingerprint.fingerprint import Fingerprint
     from mlops_sdk.query.cv import CVResults
+    from mlops_sdk.query.groups import RunGroups
     from mlops_sdk.query.runs import Runs
     from mlops_sdk.query.view import RunView
     from mlops_sdk.run.run import Run
 
 _FUNCTIONS = (
-    "active_run", "attach_run", "autolog", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
-    "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
-    "log_artifacts", "log_dict", "log_figure", "log_image", "log_metric", "log_metrics", "log_model", "log_param",
+    "active_run", "attach_run", "autolog", "compare", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
+    "fingerprint", "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
+    "log_artifacts", "log_dataset", "log_dict", "log_figure", "log_image", "log_input", "log_metric", "log_metrics",
+    "log_model", "log_param",
     "log_params", "log_table", "log_text", "open_store", "restore_experiment", "restore_run", "search_runs",
     "set_description", "set_experiment", "set_tag", "set_tags", "set_tracking_uri", "start_run",
+    "track_dataset",
 )  # fmt: skip
 _CLASSES = {
     "ArtifactRef": "mlops_sdk.entities",
     "CVResults": "mlops_sdk.query.cv",
+    "Comparison": "mlops_sdk.comparison.comparison",
+    "Diff": "mlops_sdk.fingerprint.diff",
     "Experiment": "mlops_sdk.entities",
+    "Fingerprint": "mlops_sdk.fingerprint.fingerprint",
     "MetricSeries": "mlops_sdk.entities",
     "MetricSummary": "mlops_sdk.entities",
     "Run": "mlops_sdk.run.run",
+    "RunGroups": "mlops_sdk.query.groups",
     "RunView": "mlops_sdk.query.view",
     "Runs": "mlops_sdk.query.runs",
 }
 _ERRORS = (
-    "AmbiguousRunError", "ArtifactNotFoundError", "DivergedError", "ExperimentNotFoundError", "FilterSyntaxError",
+    "AccessDeniedError", "AmbiguousRunError", "ArtifactNotFoundError", "DivergedError", "ExperimentNotFoundError", "FilterSyntaxError",
     "ForeignStoreError", "IntegrityError", "InvalidValueError", "MetricNotFoundError", "MissingDependencyError",
     "MlopsError", "NoActiveRunError", "NotDurableError", "NotFoundError", "ParamConflictError", "QueryTimeoutError", "RunActiveError",
     "RunExistsError", "RunFinishedError", "RunNotFoundError", "SequenceGapError", "StateError", "StoreCorruptError",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk import _logging, config
@@ -27,15 +27,21 @@ from mlops_sdk.stores.opening import Place, locate, open_place
 from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
+    from mlops_sdk.comparison.comparison import Comparison
     from mlops_sdk.entities import ArtifactRef
+    from mlops_sdk.fingerprint.fingerprint import Fingerprint
+    from mlops_sdk.fingerprint.making import fingerprint
     from mlops_sdk.stores.protocol import Store
+else:
+    import mlops_sdk.fingerprint as fingerprint  # the package is the function; its modules load numpy when it is called
 
 __all__ = [
-    "active_run", "attach_run", "autolog", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run", "get_run",
-    "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact", "log_artifacts", "log_dict",
-    "log_figure", "log_image", "log_metric", "log_metrics", "log_model", "log_param", "log_params", "log_table", "log_text",
+    "active_run", "attach_run", "autolog", "compare", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
+    "fingerprint", "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
+    "log_artifacts", "log_dataset", "log_dict", "log_figure", "log_image", "log_input", "log_metric", "log_metrics",
+    "log_model", "log_param", "log_params", "log_table", "log_text",
     "open_store", "restore_experiment", "restore_run", "search_runs", "set_description", "set_experiment", "set_tag",
-    "set_tags", "set_tracking_uri", "start_run",
+    "set_tags", "set_tracking_uri", "start_run", "track_dataset",
 ]  # fmt: skip
 
 
@@ -159,6 +165,29 @@ def log_model(
 ) -> ArtifactRef | None:
     """`Run.log_model` of the active run."""
     return _guarded("log_model", model, name, input_example=input_example, metadata=metadata)  # type: ignore[no-any-return]
+
+
+def log_dataset(
+    data: Any, *, name: str | None = None, context: str | None = None, target: Any = None
+) -> Fingerprint | None:
+    """`Run.log_dataset` of the active run."""
+    return _guarded("log_dataset", data, name=name, context=context, target=target)  # type: ignore[no-any-return]
+
+
+def log_input(
+    dataset: Any, context: str | None = None, tags: Mapping[str, str] | None = None, *, name: str | None = None,
+    target: Any = None,
+) -> Fingerprint | None:  # fmt: skip
+    """`Run.log_input` of the active run."""
+    return _guarded("log_input", dataset, context, tags, name=name, target=target)  # type: ignore[no-any-return]
+
+
+def track_dataset(
+    iterable: Iterable[Any], *, name: str | None = None, context: str | None = None, target: str | None = None
+) -> Iterable[Any]:
+    """`Run.track_dataset` of the active run; the iterable itself when there is no one run that is meant."""
+    tracked = _guarded("track_dataset", iterable, name=name, context=context, target=target)
+    return iterable if tracked is None else tracked
 
 
 def define_metric(key: str, *, mode: Any = None, unit: str | None = None, x: str | None = None) -> None:
@@ -313,6 +342,73 @@ def search_runs(
         _place(tracking_uri), filter, experiment=experiment, order_by=order_by, limit=limit, offset=offset
     )
     return runs.with_columns(columns)
+
+
+def compare(
+    *items: Any,
+    metric: str | Sequence[str] | None = None,
+    mode: str = "auto",
+    test: str = "auto",
+    alpha: float = 0.05,
+    by: str = "last",
+    seed: str | Sequence[str] = ("seed", "random_state"),
+    test_size: float | None = None,
+    tracking_uri: str | os.PathLike[str] | None = None,
+) -> Comparison:
+    """What differs between runs or groups of runs, the most telling first, and whether it is more than noise.
+
+    Parameters
+    ----------
+    *items : run, str, or sequence of runs
+        Two or more runs (or ids, names, ``@1``), or groups: `Runs`, `RunGroups`, lists. The first is the reference. A lone
+        sequence is taken for its items.
+    metric : str or sequence of str, optional
+        Judged by statistics: groups, or two runs with logged predictions. Groups need one.
+    mode : {"auto", "max", "min"}
+        Which way the metric gets better. "auto": what `define_metric` said, or else what a common name says; where neither
+        does, the verdict is "greater" or "less".
+    test : {"auto", "welch", "paired_t", "wilcoxon", "bootstrap", "corrected", "mcnemar"}
+        "auto" takes what fits: "corrected" (Nadeau and Bengio) where both groups have the same folds (params or tags
+        ``fold``, ``split``), "wilcoxon" (below 6 pairs "paired_t") where both have the same seeds, "welch" otherwise; for
+        two runs that logged predictions "mcnemar".
+    alpha : float
+        Level of significance; intervals are those of 1 - alpha.
+    by : {"last", "best", "min", "max", "mean", "first"}
+        Which summary of the metric is the value of a run.
+    seed : str or sequence of str
+        Params (or tags) that number repetitions.
+    test_size : float, optional
+        Share of the data that each split tests on, for "corrected" where the runs do not say it.
+    tracking_uri : str or path, optional
+        Where ids are looked up.
+
+    Returns
+    -------
+    Comparison
+        ``params metrics datasets code environment system duration`` hold what differs, ``changes`` all of it ranked,
+        ``verdicts`` what statistics say; ``summary()``, ``to_pandas()``, ``plot()``.
+
+    Raises
+    ------
+    RunNotFoundError, AmbiguousRunError
+    InvalidValueError
+        If there is one run only, groups without a metric, or a metric that no run has.
+    MissingDependencyError
+        If statistics are asked for and scipy is not installed.
+
+    Notes
+    -----
+    Fewer than 3 values of one side, folds that do not match and values that do not vary are refused: the verdict says why.
+    The p-values of several comparisons are corrected by Holm's procedure.
+
+    References
+    ----------
+    .. [1] `mlops_sdk.comparison.statistics` names the sources of the tests.
+    """
+    from mlops_sdk.query import comparing
+
+    options = comparing.Options(metric, mode, test, alpha, by, seed, test_size)
+    return comparing.compare(items, options, lambda run: get_run(run, tracking_uri=tracking_uri))
 
 
 def load_model(

@@ -25,6 +25,7 @@
     |   |-- ForeignStoreError                    a database or directory that is not ours
     |   |-- SequenceGapError                     a batch from beyond what is stored
     |   |-- DivergedError                        another history under the same numbers
+    |   |-- AccessDeniedError                    a server that refuses: no token, or not one for this
     |   `-- NotDurableError                      flush() could not make everything durable
     |-- IntegrityError                           bytes that do not match their digest
     |-- UntrustedModelError                      load_model() without trust=True
@@ -39,6 +40,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "AccessDeniedError",
     "AmbiguousRunError",
     "ArtifactNotFoundError",
     "DivergedError",
@@ -138,6 +140,7 @@ class MetricNotFoundError(NotFoundError):
         hint = f"; it has {', '.join(sorted(known)[:12])}" if known else "; it has no metrics"
         super().__init__(f"the run has no metric {key!r}{hint}")
         self.key = key
+        self.known = list(known)
 
 
 class ArtifactNotFoundError(NotFoundError):
@@ -310,6 +313,10 @@ class DivergedError(StoreError):
         self.writer_id = writer_id
         self.common = common
         self.keys = dict(keys or {})
+
+
+class AccessDeniedError(StoreError):
+    """The server refused: no token, a wrong, expired or revoked one, or one that may not do this."""
 
 
 class NotDurableError(StoreError):

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -223,6 +224,49 @@ def _diff_text(start: bytes) -> str:
     # Whole lines only: a secret cut in two could no longer be told by its shape.
     kept = start[: start.rfind(b"\n", 0, DIFF_LIMIT_BYTES) + 1] if is_cut else start
     return redact_text(kept.decode("utf-8", "backslashreplace")) + (CUT_NOTE if is_cut else "")
+
+
+def commits_between(cwd: str | Path, old: str, new: str, *, diff: bool = False) -> dict[str, Any]:
+    """What lies between two commits, where the repository around a directory has both.
+
+    Parameters
+    ----------
+    cwd : str or Path
+    old, new : str
+        Full hashes; whatever else a store holds under that name is refused, and never reaches git.
+    diff : bool
+        Whether to give the text of the diff as well: redacted, cut at 1 MiB with a note.
+
+    Returns
+    -------
+    dict
+        ``commits`` (pairs of hash and subject: those of `new` that `old` does not have, newest first, at most 1,000) with
+        ``commits_total``; ``files`` (sorted names that differ, at most 1,000) with ``files_total``; ``diff`` if asked for.
+
+    Raises
+    ------
+    GitError
+        If one is no full hash, there is no repository, or it lacks one of them.
+
+    Notes
+    -----
+    As `capture_git`: changes nothing, executes nothing that the repository's configuration names.
+    """
+    if not (_HASH.fullmatch(old) and _HASH.fullmatch(new)):
+        raise GitError("not a full commit hash")
+    logged = _texts(
+        _run(["log", "-z", "--no-color", "--no-show-signature", "--format=%H %s", f"{old}..{new}", "--"], cwd)
+    )
+    commits = [(line[: len(old)], redact_text(line[len(old) + 1 :])) for line in logged if line]
+    tree = ["diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv"]
+    files = [name for name in _texts(_run([*tree, "--name-only", "-z", old, new, "--"], cwd)) if name]
+    found = {"commits": commits[:NAME_LIMIT], "commits_total": len(commits), **_named("files", files)}
+    if diff:
+        found["diff"] = _diff_text(_run([*tree, "--patch", "--no-color", old, new, "--"], cwd))
+    return found
+
+
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 # --- running git -----------------------------------------------------------------------------------------------------

@@ -27,15 +27,21 @@ COMMANDS = {
     "demo": ("start", "Train a few models, tracked, and show where everything went."),
     "runs": ("runs", "List runs, newest first."),
     "show": ("show", "Show a run: params, metrics, artifacts, and how it ended."),
+    "compare": ("compare", "What changed between runs, and whether it is more than noise."),
     "plot": ("plot", "Draw a metric of runs, into a file or the terminal."),
     "watch": ("watch", "Follow a run until it ends."),
     "experiments": ("runs", "List experiments with the number of their runs."),
     "artifacts": ("artifacts", "List and fetch the files of a run."),
+    "fingerprint": ("data", "Say the identity of a data file or directory."),
+    "diff-data": ("data", "Say what changed between two data sets."),
     "delete": ("trash", "Move runs to the trash; nothing is lost until `mlops gc`."),
     "restore": ("trash", "Bring runs back from the trash."),
     "gc": ("trash", "Delete for good what is in the trash, and unused files."),
     "backup": ("upkeep", "Copy the store, and check the copy."),
     "fsck": ("upkeep", "Check everything that is stored; changes nothing."),
+    "server": ("server", "Serve a store over HTTP."),
+    "token": ("tokens", "Say who may use the server of a store."),
+    "sync": ("sync", "Send to their servers the runs that were offline."),
     "doctor": ("doctor", "Say where the store is and why, and what is wrong with it."),
     "completion": ("start", "Print the script that makes a shell complete mlops commands."),
 }
@@ -54,7 +60,7 @@ class Program(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"mlops_sdk.cli.{COMMANDS[cmd_name][0]}")
-        found = getattr(module, cmd_name)
+        found = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(found, click.Command)
         return found
 

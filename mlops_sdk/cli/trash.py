@@ -72,7 +72,7 @@ def gc(*, older_than: float | None, dry_run: bool, store: str | None) -> None:
     before_ns = None if older_than is None else time.time_ns() - int(older_than * _DAY_NS)
 
     def referenced() -> set[str]:
-        return set().union(*map(journals.referenced_digests, roots))
+        return set().union(*map(journals.referenced_digests, [*roots, *place.roots_for_servers()]))
 
     if dry_run:
         n_runs, n_files, n_bytes = _preview(local, before_ns, referenced())

@@ -54,7 +54,7 @@ class Courier:
         self._is_stopping = False
         # A SimpleQueue, unlike an Event, may be signalled from a signal handler that interrupts a signalling thread.
         self._wakes: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._places: dict[Path, Opened] = {}
+        self._places: dict[Path, Callable[[], recovery.Report]] = {}
         self._sweep_at = 0.0
         self._deliver_at = 0.0
         self._was_running = False
@@ -70,10 +70,19 @@ class Courier:
         self.start()
         return route
 
-    def watch(self, root: Path, place: Opened) -> None:
-        """Look for journals of dead writers in `root` every 30 seconds."""
+    def add_second(self, first: Route, place: Opened) -> Route:
+        """Carry the journal of a route of another courier to one store more, at a pace of its own."""
+        route = Route(first.journal, [Sink(place)], is_second=True, beside=[first])
+        first.beside.append(route)
         with self._lock:
-            self._places[root] = place
+            self._routes.append(route)
+        self.start()
+        return route
+
+    def watch(self, root: Path, place: Opened, sweep: Callable[[], recovery.Report] | None = None) -> None:
+        """Look for journals of dead writers in `root` every 30 seconds; `sweep` delivers them, by default to `place`."""
+        with self._lock:
+            self._places[root] = sweep or (lambda: recovery.sweep(place.store, root))
             self._sweep_at = min(self._sweep_at, time.monotonic() + 1.0)
 
     def forget(self, route: Route) -> None:
@@ -110,11 +119,11 @@ class Courier:
             work.join(timeout_s)
         return bool(outcome and outcome[0])
 
-    def deliver_to(self, place: Opened, timeout_s: float) -> bool:
-        """Carry what this process still holds for the store of `place`; returns whether all of it arrived in time."""
+    def deliver_to(self, place: Opened | None, timeout_s: float) -> bool:
+        """Carry what this process still holds for the store of `place` (None: of any); returns whether all arrived."""
         deadline = time.monotonic() + timeout_s
         with self._lock:
-            routes = [r for r in self._routes if any(sink.place is place for sink in r.sinks) and r.waiting]
+            routes = [r for r in self._routes if any(place in (None, sink.place) for sink in r.sinks) and r.waiting]
         arrived = [self.deliver(route, max(0.0, deadline - time.monotonic())) for route in routes]
         return all(arrived)
 
@@ -222,10 +231,10 @@ class Courier:
             return
         self._sweep_at = time.monotonic() + _SWEEP_S
         with self._lock:
-            places = list(self._places.items())
-        for root, place in places:
+            sweeps = list(self._places.values())
+        for sweep in sweeps:
             try:
-                errors = recovery.sweep(place.store, root).errors
+                errors = sweep().errors
             except Exception as error:  # noqa: BLE001 - a store that cannot be opened must not hide the other places
                 errors = [error]
             self.last_error = errors[-1] if errors else self.last_error
@@ -272,16 +281,23 @@ def _deliver_now(
 
 
 _courier = Courier()
+_uplink = Courier()
 
 
 def courier() -> Courier:
-    """The courier of this process."""
+    """The courier of this process, to local stores."""
     return _courier
 
 
-_forking.watch(
-    _forking.COURIER,
-    before=lambda: _courier.before_fork(),
-    after_in_parent=lambda: _courier.after_fork_in_parent(),
-    after_in_child=lambda: _courier.after_fork_in_child(),
-)
+def uplink() -> Courier:
+    """The courier of this process to servers: a thread of its own, for a network may take its time."""
+    return _uplink
+
+
+for _each in (_courier, _uplink):
+    _forking.watch(
+        _forking.COURIER,
+        before=_each.before_fork,
+        after_in_parent=_each.after_fork_in_parent,
+        after_in_child=_each.after_fork_in_child,
+    )

@@ -48,7 +48,11 @@ class Report:
     is_complete: bool = True
 
 
-def sweep(store: Store, root: Path, *, limit_s: float | None = None) -> Report:
+KEPT = "kept-here"
+"""Marks the journal of a dead writer whose records are all in the local store, and wait to be sent elsewhere."""
+
+
+def sweep(store: Store, root: Path, *, limit_s: float | None = None, keep: bool = False) -> Report:
     """Deliver the journals of dead writers to `store` and give their runs a provisional ending.
 
     Parameters
@@ -58,6 +62,8 @@ def sweep(store: Store, root: Path, *, limit_s: float | None = None) -> Report:
         The ``journals`` directory.
     limit_s : float, optional
         Seconds after which no further journal is begun.
+    keep : bool
+        The journals are for another store too: mark what is delivered instead of removing it.
 
     Notes
     -----
@@ -68,7 +74,7 @@ def sweep(store: Store, root: Path, *, limit_s: float | None = None) -> Report:
     deadline = None if limit_s is None else time.monotonic() + limit_s
     for orphan in reader.orphans(root):
         try:
-            _deliver(store, orphan, report)
+            _deliver(store, orphan, report, keep=keep)
         except Exception as error:  # noqa: BLE001 - one journal, or a third-party store, must not hide the others
             report.errors.append(error)
         finally:
@@ -79,7 +85,9 @@ def sweep(store: Store, root: Path, *, limit_s: float | None = None) -> Report:
     return report
 
 
-def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
+def _deliver(store: Store, orphan: reader.Orphan, report: Report, *, keep: bool) -> None:
+    if keep and (orphan.directory / KEPT).exists():
+        return
     recovered = orphan.recovered
     header = recovered.header
     if header is not None:
@@ -94,8 +102,25 @@ def _deliver(store: Store, orphan: reader.Orphan, report: Report) -> None:
             warn("mlops_sdk: %s: %s; `mlops doctor` says more", damage.path, damage.what)
             _told.add(damage)
     report.damage.extend(recovered.damage)
-    if orphan.may_remove:
+    if keep and orphan.may_remove:
+        (orphan.directory / KEPT).touch(mode=0o600)
+    elif orphan.may_remove:
         orphan.remove()
+
+
+def send_news(store: Store, directory: Path) -> None:
+    """Deliver what a writer has published that the store lacks; a journal that is finished meanwhile is left to others.
+
+    Raises
+    ------
+    StoreError, OSError
+    """
+    try:
+        recovered = reader.recover(directory)
+    except (FileNotFoundError, StoreVersionError):
+        return
+    if recovered.header is not None:
+        _catch_up(store, directory.name, recovered, only_news=True)
 
 
 def _catch_up(

@@ -74,7 +74,9 @@ class Route:
     Notes
     -----
     `deliver` is called by one thread at a time (`lock`); each sink acknowledges for itself, and a segment goes when every
-    sink has acknowledged it.
+    sink has acknowledged it, those of the routes in `beside` too: the way to a server is a route of its own, in a thread of
+    its own, so that a dead network does not keep the local store waiting. Such a route `is_second`: the first one looks
+    after the journal itself.
     """
 
     journal: Journal
@@ -83,6 +85,9 @@ class Route:
     errors: Counter[str] = field(default_factory=Counter)
     last_error: Exception | None = None
     heartbeat_at: float = field(default_factory=lambda: time.monotonic() + HEARTBEAT_S)
+    beside: list[Route] = field(default_factory=list)
+    is_second: bool = False
+    told: set[str] = field(default_factory=set)
 
     @property
     def acknowledged(self) -> int:
@@ -111,8 +116,11 @@ class Route:
         for sink in self.sinks:
             if now or time.monotonic() >= sink.retry_at:
                 self._deliver_to(sink, target)
-        if not any(sink.branches for sink in self.sinks):  # whoever recovers has to find where it branched off
-            self.journal.release(self.acknowledged)
+        together = [self, *self.beside]
+        if not any(
+            sink.branches for route in together for sink in route.sinks
+        ):  # recovery has to find the branching off
+            self.journal.release(min(route.acknowledged for route in together))
         return self.acknowledged >= target
 
     def _deliver_to(self, sink: Sink, target: int) -> None:
@@ -188,13 +196,16 @@ class Route:
         self.last_error = error
         cause = f"delivery: {type(error).__name__}"
         self.errors[cause] += 1
-        if self.errors[cause] == 1:
+        if cause not in self.told:
+            self.told.add(cause)
             warn("mlops_sdk: run %s: %s; it is kept in the journal and tried again", self.journal.run_id, error)
         if sink is not None:
             sink.fail(error)
 
     def keep_safe(self) -> None:
         """Make what no sink has yet durable in the journal, and have room ready for what comes."""
+        if self.is_second:
+            return
         for step in (self.journal.retry_room, self.journal.prepare_spare, self._sync):
             try:
                 step()
@@ -207,7 +218,7 @@ class Route:
 
     def beat(self) -> None:
         """Log a heartbeat when one is due; a journal that is closed needs none."""
-        if time.monotonic() < self.heartbeat_at or self.journal.is_closed:
+        if time.monotonic() < self.heartbeat_at or self.journal.is_closed or self.is_second:
             return
         self.heartbeat_at = time.monotonic() + HEARTBEAT_S
         try:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mlops_sdk.entities import MetricSeries, Part, RunHead, RunParts
 from mlops_sdk.errors import InvalidValueError, MetricNotFoundError, RunNotFoundError
-from mlops_sdk.query.directions import agreed
 from mlops_sdk.query.histories import Frame, Long
 from mlops_sdk.query.reports import differing, to_html, to_latex, to_markdown
 from mlops_sdk.query.tables import Table, as_arrow, as_pandas, as_polars, parts_needed, tabulate
 from mlops_sdk.query.view import RunView
+from mlops_sdk.values.directions import agreed_direction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
 
+    from mlops_sdk.comparison.comparison import Comparison
+    from mlops_sdk.query.groups import RunGroups
     from mlops_sdk.stores.protocol import Store
 
 _BY = ("last", "best", "min", "max", "mean", "first")
@@ -62,6 +64,16 @@ class Runs(Sequence[RunView]):
         if self._parts is None:
             self._parts = self._store.load([head.run_id for head in self._heads], _TABLE_PARTS)
         return self._parts
+
+    @property
+    def store(self) -> Store:
+        """Where they are kept."""
+        return self._store
+
+    @property
+    def heads(self) -> Sequence[RunHead]:
+        """Their rows, as they were found."""
+        return self._heads
 
     def with_columns(self, columns: Sequence[str] | None) -> Runs:
         """The same runs, with tables of these columns; None: all that occur."""
@@ -217,7 +229,7 @@ class Runs(Sequence[RunView]):
     def _direction(self, key: str) -> str:
         having = [each for each in self._load().values() if key in each.metrics]
         said = [each.definitions[key].mode if key in each.definitions else None for each in having]
-        direction = agreed(said, key)
+        direction = agreed_direction(said, key)
         if direction is None:
             raise InvalidValueError(
                 f"whether more or less of {key!r} is better is not known: pass mode='max' or 'min', "
@@ -274,3 +286,52 @@ class Runs(Sequence[RunView]):
         from mlops_sdk.query.listing import listing
 
         return listing(self)
+
+    # -- comparing -----------------------------------------------------------------------------------------------
+
+    def compare(self, **options: Any) -> Comparison:
+        """What differs between these runs; the first is the reference.
+
+        Parameters
+        ----------
+        **options
+            Of `mlops_sdk.compare`.
+
+        Raises
+        ------
+        InvalidValueError
+            If there are fewer than two.
+        """
+        from mlops_sdk.query.comparing import compare_views
+
+        return compare_views(list(self), **options)
+
+    def group_by(self, *keys: str) -> RunGroups:
+        """Groups of runs that agree in some keys.
+
+        Parameters
+        ----------
+        *keys : str
+            ``params.KEY``, ``tags.KEY``, ``datasets.CONTEXT`` (the digest), or an attribute such as ``git.commit``; a bare
+            key is a param's. A run without a value belongs to a group of its own kind, ``-``.
+
+        Raises
+        ------
+        InvalidValueError
+            If a key is unknown, or no run has it.
+        """
+        from mlops_sdk.query.groups import group_by
+
+        return group_by(self, keys)
+
+    def group_seeds(self, seed: str | Sequence[str] = ("seed", "random_state")) -> RunGroups:
+        """Groups of runs whose params are all the same but the seed.
+
+        Parameters
+        ----------
+        seed : str or sequence of str
+            Names of params that number repetitions, also as the last part of a nested key (``model.random_state``).
+        """
+        from mlops_sdk.query.groups import group_seeds
+
+        return group_seeds(self, seed)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlops_sdk.courier import recovery
-from mlops_sdk.courier.courier import courier
+from mlops_sdk.courier.courier import courier, uplink
 from mlops_sdk.entities import RunHead, RunQuery
 from mlops_sdk.errors import AmbiguousRunError, InvalidValueError, RunNotFoundError
 from mlops_sdk.query.filtering.grammar import parse
@@ -26,12 +27,24 @@ TIMEOUT_S = 10.0
 
 def catch_up(place: Place) -> None:
     """Before reading: deliver what this process still has, and what dead writers left, within a quarter second."""
+    if place.home is not place:
+        catch_up_remote(place)
+        return
     courier().deliver_to(place, recovery.READER_LIMIT_S)
     for root in place.journal_roots():
         if place.is_merged_by_readers:
             recovery.merge(place.store, root)
         else:
             recovery.sweep(place.store, root, limit_s=recovery.READER_LIMIT_S)
+    for root in place.roots_for_servers():
+        recovery.sweep(place.store, root, limit_s=recovery.READER_LIMIT_S, keep=True)
+
+
+def catch_up_remote(place: Place) -> None:
+    """As `catch_up`, of a server: what this process has goes there first, or is at least in the local store."""
+    uplink().deliver_to(None, recovery.READER_LIMIT_S)
+    if os.path.isdir(place.home.uri):
+        catch_up(place.home)
 
 
 def search(
@@ -88,14 +101,24 @@ def resolve(place: Place, text: str, *, deleted: bool | None = False) -> RunView
     RunNotFoundError, AmbiguousRunError
     """
     catch_up(place)
+    return RunView(place.store, find_run(place.store, text, deleted=deleted))
+
+
+def find_run(store: Store, text: str, *, deleted: bool | None = False) -> RunHead:
+    """The head of the run that `resolve` means, as the store has it now.
+
+    Raises
+    ------
+    RunNotFoundError, AmbiguousRunError
+    """
     if re.fullmatch(r"@[1-9][0-9]{0,8}", text):
-        heads = place.store.find(RunQuery(deleted=deleted, limit=1, offset=int(text[1:]) - 1))
+        heads = store.find(RunQuery(deleted=deleted, limit=1, offset=int(text[1:]) - 1))
     else:
-        heads = place.store.find(RunQuery(id_like=text, deleted=deleted))
+        heads = store.find(RunQuery(id_like=text, deleted=deleted))
         exact = [head for head in heads if head.run_id == text]
         heads = exact or heads
     if not heads:
         raise RunNotFoundError(text)
     if len(heads) > 1:
         raise AmbiguousRunError(text, [f"{head.run_id} ({head.name})" for head in heads])
-    return RunView(place.store, heads[0])
+    return heads[0]

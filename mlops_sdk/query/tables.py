@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from mlops_sdk.conditions import Field
 from mlops_sdk.entities import Part, RunHead, RunParts
 from mlops_sdk.errors import InvalidValueError, MissingDependencyError
-from mlops_sdk.query.directions import known_direction
 from mlops_sdk.query.filtering.order import fields_in
 from mlops_sdk.query.times import from_ns
 from mlops_sdk.query.view import derived_status
+from mlops_sdk.values.directions import known_direction
 
 if TYPE_CHECKING:
     import pandas as pd

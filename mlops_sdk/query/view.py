@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mlops_sdk._types import JsonDict, ParamValue
+    from mlops_sdk.comparison.comparison import Comparison
     from mlops_sdk.query.cv import CVResults
     from mlops_sdk.stores.protocol import Store
 
@@ -326,6 +327,27 @@ class RunView:
         from mlops_sdk.query.cv import read
 
         return read(self)
+
+    # -- comparing -----------------------------------------------------------------------------------------------
+
+    def compare(self, *others: Any, **options: Any) -> Comparison:
+        """What differs between other runs and this one; what is said is said of this one.
+
+        Parameters
+        ----------
+        *others : RunView or str
+            Runs or ids, the first of which is the reference; none: the previous run of the same entry point.
+        **options
+            Of `mlops_sdk.compare`.
+
+        Raises
+        ------
+        RunNotFoundError
+            If there is no earlier run of the same entry point.
+        """
+        from mlops_sdk.query.comparing import compare_with
+
+        return compare_with(self, others, **options)
 
     # -- pictures ------------------------------------------------------------------------------------------------
 

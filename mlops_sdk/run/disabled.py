@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.entities import ArtifactRef, MetricSeries, Part, RunHead, RunParts
 from mlops_sdk.errors import MetricNotFoundError
 from mlops_sdk.run.run import Run
 from mlops_sdk.values.describing import text_of
+
+if TYPE_CHECKING:
+    from mlops_sdk.fingerprint.fingerprint import Fingerprint
 
 _WHY = "tracking is disabled"
 
@@ -43,6 +46,15 @@ class DisabledRun(Run):
 
     def _keep(self, name: object, put: Any) -> ArtifactRef:
         return ArtifactRef(text_of(name), error=_WHY)
+
+    def _log_dataset(self, data: Any, name: Any, context: Any, target: Any, tags: Any) -> Fingerprint:
+        from mlops_sdk.fingerprint.fingerprint import Fingerprint
+
+        return Fingerprint(None, None, "", 0, error=_WHY)
+
+    def track_dataset(self, iterable: Any, *, name: Any = None, context: Any = None, target: Any = None) -> Any:
+        """The iterable itself."""
+        return iterable
 
     def log_artifacts(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_sdk.courier import recovery
-from mlops_sdk.courier.courier import courier
+from mlops_sdk.courier.courier import courier, uplink
 from mlops_sdk.courier.route import Opened, Route
 from mlops_sdk.errors import StoreUnavailableError
 from mlops_sdk.journal import filesystem
@@ -17,6 +18,7 @@ from mlops_sdk.journal.records import Kind
 from mlops_sdk.journal.writer import Journal, JournalOptions
 from mlops_sdk.run import background
 from mlops_sdk.stores.location import make_directories, spool_of
+from mlops_sdk.stores.remote import RemotePlace
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from mlops_sdk.stores.opening import Place
 
 _LEAVE_S = 0.25
+_LAST_TRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,51 @@ class Recorder:
             raise StoreUnavailableError(f"the journal in {self.root} cannot be written: {error}") from error
         self.journal.event(Kind.RUN, opening.payload)
         # On a network file system nobody but a reader touches the database.
-        places: list[Opened] = [] if self.verdict.is_network else [place]
+        places: list[Opened] = [] if self.verdict.is_network else [place.home]
         self.route: Route = courier().add(self.journal, places)
-        if places:
+        self.to_server: Route | None = None
+        if place.home is not place:
+            self._add_server()
+        elif places:
             courier().watch(self.root, place)
+
+    def _add_server(self) -> None:
+        """The journal is for a server too; offline it waits for `mlops sync`."""
+        from mlops_sdk.courier.outbound import WithBlobs, send
+
+        place, root = self.place, self.root
+        assert isinstance(place, RemotePlace)
+        if place.uri and self.settings.mode != "offline":
+            home, server = place.home, place.remote
+            self.to_server = uplink().add_second(self.route, WithBlobs(home, server))
+            if place.has_warned:
+                self.to_server.told.add("delivery: StoreUnavailableError")  # the start has said it
+            uplink().watch(root, home, lambda: send(home, server, root))
+        elif self.route.sinks:
+            courier().watch(root, place.home, lambda: recovery.sweep(place.home.store, root, keep=True))
+
+    @property
+    def waits(self) -> bool:
+        """Whether what is logged stays in the journal until somebody sends it."""
+        return self.place.home is not self.place and self.to_server is None
+
+    @property
+    def acknowledged(self) -> int:
+        """Sequence number up to which every store has the journal."""
+        routes = [self.route] if self.to_server is None else [self.route, self.to_server]
+        return min(route.acknowledged for route in routes)
 
     def deliver(self, timeout_s: float) -> bool:
         """Carry everything logged so far to the stores; returns whether it arrived in time."""
-        if not self.route.sinks:
-            return self._sync()
-        return courier().deliver(self.route, timeout_s)
+        deadline = time.monotonic() + timeout_s
+        here = courier().deliver(self.route, timeout_s) if self.route.sinks else self._sync()
+        if self.to_server is None:
+            return here
+        return uplink().deliver(self.to_server, max(0.0, deadline - time.monotonic())) and here
+
+    def deliver_home(self, timeout_s: float) -> bool:
+        """Carry everything logged so far to the local store."""
+        return courier().deliver(self.route, timeout_s) if self.route.sinks else self._sync()
 
     def _sync(self) -> bool:
         try:
@@ -92,7 +130,7 @@ class Recorder:
     def collect(self) -> None:
         """Deliver what other writers of this run, living ones too, have published; errors are kept in the route."""
         try:
-            recovery.collect(self.place.store, self.root, self.opening.run_id, but=self.journal.writer_id)
+            recovery.collect(self.place.home.store, self.root, self.opening.run_id, but=self.journal.writer_id)
         except Exception as error:
             self.route.note(error)
 
@@ -104,6 +142,8 @@ class Recorder:
         What did not arrive stays on disk for the next opener.
         """
         self.journal.close()
+        if self.place.home is not self.place:
+            return self._close_for_server(timeout_s)
         if not self.route.sinks:
             courier().forget(self.route)
             self.journal.leave()
@@ -114,15 +154,53 @@ class Recorder:
             background.bounded(self.journal.leave, _LEAVE_S)  # it syncs, on a disk that may hang
         return arrived
 
+    def _close_for_server(self, timeout_s: float) -> bool:
+        """As `close`, of a journal that is for two stores: it goes when both have it."""
+        deadline = time.monotonic() + timeout_s
+        here = not self.route.sinks or courier().deliver(self.route, timeout_s, self._settle_home)
+        courier().forget(self.route)
+        there = False
+        if self.to_server is not None:
+            left_s = max(0.0, deadline - time.monotonic())
+            if isinstance(self.delivery_error, StoreUnavailableError):  # no use waiting for it, but it may be back
+                left_s = min(left_s, _LAST_TRY_S)
+            there = uplink().deliver(self.to_server, left_s, self._settle_there)
+            uplink().forget(self.to_server)
+        if here and there:
+            self.journal.remove()
+        else:
+            background.bounded(self.journal.leave, _LEAVE_S)
+        return here and (there or self.to_server is None)
+
+    def _settle_home(self) -> None:
+        self.collect()
+        self.place.home.store.settle(self.opening.run_id)
+
+    def _settle_there(self) -> None:
+        if self.to_server is not None:
+            self.to_server.sinks[0].place.store.settle(self.opening.run_id)
+
     def _tidy(self) -> None:
         self.journal.remove()
         self.collect()  # what workers that still live have published belongs to the run that a reader sees now
         self.place.store.settle(self.opening.run_id)
 
     @property
+    def what_waits(self) -> str:
+        """In words, of a run whose records are not all where they belong."""
+        if self.to_server is None:
+            return "not all of it is in the store yet: the next process that opens it delivers the rest"
+        waiting = self.journal.last - self.to_server.acknowledged
+        return (
+            f"{waiting} records that wait for {self.place.uri}: they are safe in {self.root}, and sent by the next run or "
+            "by `mlops sync`"
+        )
+
+    @property
     def delivery_error(self) -> Exception | None:
         """What stopped the last delivery; None when it went well."""
-        return next((sink.error for sink in self.route.sinks if sink.error is not None), None)
+        sinks = [*self.route.sinks, *(self.to_server.sinks if self.to_server is not None else ())]
+        return next((sink.error for sink in sinks if sink.error is not None), None)
 
 
 def _open_journal(root: Path, opening: Opening, options: JournalOptions) -> Journal:

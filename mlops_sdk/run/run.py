@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +17,7 @@ from mlops_sdk.query.search import head_of
 from mlops_sdk.query.view import RunView
 from mlops_sdk.run import active, background, endings, integrations
 from mlops_sdk.run.artifacts import Artifacts
+from mlops_sdk.run.datasets import DatasetLogging
 from mlops_sdk.run.endings import Ending
 from mlops_sdk.run.files import FileLogging
 from mlops_sdk.run.integrated import Integrated
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 _READ_LIMIT_S = 30.0
 
 
-class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
+class Run(MetricLogging, ParamLogging, FileLogging, DatasetLogging, Integrated, RunView):
     """A run being recorded; made by `mlops_sdk.start_run` or `attach_run`.
 
     A context manager: leaving the block ends the run with the status that the way out means. Every read member of
@@ -66,6 +68,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
         label = f"{name_hint or self._run_id}"
         self._troubles = Troubles(label, is_strict=recorder.settings.strict, record=self._record_trouble)
         self._artifacts = Artifacts(lambda: self._store.blobs, self._emit, self._troubles, self._run_id)
+        self._seen_datasets = []
         self._bind()
 
     def _bind(self) -> None:
@@ -104,7 +107,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
 
     @property
     def _store(self) -> Store:  # type: ignore[override]  # a RunView is given its store, a run finds it when first read
-        return self._recorder.place.store
+        return self._recorder.place.home.store  # of a run on a server, what this machine logged
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -133,21 +136,32 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
         if self._closing is not None and self._closing.is_alive():
             self._closing.join(background.CLOSING_LIMIT_S)
         if not self._is_over and not self._recorder.journal.is_abandoned:
-            self.flush(_READ_LIMIT_S, count_dropped=False)
+            self._flush_home(_READ_LIMIT_S)
             self._recorder.collect()
+
+    def _flush_home(self, timeout_s: float) -> None:
+        """As `flush`, to the local store: what a run reads of itself never waits for a network."""
+        if self._recorder.to_server is None:
+            self.flush(timeout_s, count_dropped=False)
+        elif not self._recorder.deliver_home(timeout_s):
+            error = self._recorder.route.last_error
+            raise error if isinstance(error, MlopsError) else NotDurableError(f"not stored after {timeout_s} s")
 
     def health(self) -> dict[str, Any]:
         """Counts: ``logged``, ``delivered``, ``waiting``, ``dropped`` (records of 32 bytes), ``errors`` by cause."""
         journal, route = self._recorder.journal, self._recorder.route
-        errors = dict(self._troubles.counts) | dict(route.errors)
+        second = self._recorder.to_server
+        errors = dict(self._troubles.counts) | dict(route.errors + (second.errors if second else Counter()))
         return {
             "logged": journal.last,
-            "delivered": route.acknowledged,
-            "waiting": route.waiting,
+            "delivered": self._recorder.acknowledged,
+            "waiting": max(0, journal.last - self._recorder.acknowledged),
             "dropped": journal.dropped,
             "errors": errors,
             "messages": dict(self._troubles.messages),
-            "last_error": None if route.last_error is None else str(route.last_error),
+            "last_error": next(
+                (str(each.last_error) for each in (second, route) if each and each.last_error is not None), None
+            ),
         }
 
     # -- showing -------------------------------------------------------------------------------------------------
@@ -204,8 +218,8 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
         journal, route = self._recorder.journal, self._recorder.route
         target, dropped = journal.last, journal.dropped
         self._recorder.deliver(timeout_s)
-        if route.sinks and route.acknowledged < target:
-            waiting = target - route.acknowledged
+        if route.sinks and self._recorder.acknowledged < target:
+            waiting = target - self._recorder.acknowledged
             raise self._recorder.delivery_error or NotDurableError(
                 f"{waiting} records are in the journal only after {timeout_s} s", waiting=waiting
             )
@@ -299,11 +313,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
         if not arrived or dropped or self._troubles.total:
             parts = [f"{count} x {cause}" for cause, count in self._troubles.counts.items()]
             parts += [f"{dropped} records dropped"] if dropped else []
-            parts += (
-                []
-                if arrived
-                else ["not all of it is in the store yet: the next process that opens it delivers the rest"]
-            )
+            parts += [] if arrived else [self._recorder.what_waits]
             background.say_last(self._troubles.label, parts)
 
     def __enter__(self) -> Self:
@@ -319,7 +329,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, Integrated, RunView):
         from mlops_sdk.run.start import start_run
 
         place = self._recorder.place
-        options.setdefault("tracking_uri", place.uri)
+        options.setdefault("tracking_uri", place.uri or None)
         options.setdefault("experiment", self._recorder.opening.payload.get("experiment"))
         return start_run(name=name, parent=self._run_id, **options)
 

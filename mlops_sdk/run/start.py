@@ -13,17 +13,20 @@ from mlops_sdk.courier import recovery
 from mlops_sdk.entities import RunHead, RunQuery
 from mlops_sdk.errors import InvalidValueError, RunActiveError, RunExistsError, RunNotFoundError
 from mlops_sdk.journal import liveness
+from mlops_sdk.query.search import catch_up_remote
 from mlops_sdk.run import active, background, cells, endings
 from mlops_sdk.run.disabled import DisabledRun
 from mlops_sdk.run.names import check_run_id, name_for, new_run_id
 from mlops_sdk.run.recorder import Opening, Recorder
 from mlops_sdk.run.run import Run
-from mlops_sdk.stores.opening import Place, open_place
+from mlops_sdk.stores.opening import Place, open_place, open_unsent
+from mlops_sdk.stores.remote import OfflineCopy, RemotePlace
 from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict
     from mlops_sdk.config import Settings
+    from mlops_sdk.stores.protocol import Store
 
 _RECOVER_S = 5.0
 
@@ -109,7 +112,7 @@ def start_run(
     if rank and settings.run_id and "MLOPS_RUN_ID" in os.environ and run_id is None:
         return attach_run(settings.run_id, tracking_uri=settings.tracking_uri)
     parent_id = _parent(parent, nested)
-    place = open_place(settings.tracking_uri, make=True)
+    place = _open(settings)
     run = _start(place, settings, name, from_step, parent_id, rank, description)
     active.enter(run)
     endings.install()
@@ -181,7 +184,7 @@ def _start(
     if standing is None:
         recorder = Recorder(place, settings, Opening(run_id, "owner", rank, payload))
         return Run(recorder, name_hint=payload["name"])
-    loaded = place.store.load([run_id], ["params", "metrics"])[run_id]
+    loaded = _readable(place, settings).load([run_id], ["params", "metrics"])[run_id]
     last_steps = {key: summary.last_step for key, summary in loaded.metrics.items()}
     if from_step is not None:
         last_steps = {key: min(step, from_step - 1) for key, step in last_steps.items()}
@@ -189,6 +192,11 @@ def _start(
     if from_step is not None:
         recorder.deliver(settings.finish_timeout_s)  # a worker that attaches at once must find the new attempt
     return Run(recorder, name_hint=standing.name, previous_params=loaded.params)
+
+
+def _readable(place: Place, settings: Settings) -> Store:
+    """What is asked for a run that may be there already."""
+    return place.copy() if isinstance(place, RemotePlace) and settings.mode == "offline" else place.store
 
 
 def _standing(place: Place, settings: Settings, run_id: str) -> RunHead | None:
@@ -202,9 +210,14 @@ def _standing(place: Place, settings: Settings, run_id: str) -> RunHead | None:
     for root in place.journal_roots():
         recovery.sweep(place.store, root, limit_s=_RECOVER_S)
         recovery.collect(place.store, root, run_id, but="")
-    heads = place.store.find(RunQuery(run_ids=(run_id,), deleted=None))
+    if isinstance(place, RemotePlace):
+        catch_up_remote(place)
+    store = _readable(place, settings)
+    heads = store.find(RunQuery(run_ids=(run_id,), deleted=None))
     if not heads:
-        if settings.resume == "must":
+        if settings.resume == "must" and not isinstance(
+            store, OfflineCopy
+        ):  # it may be there, and is settled by the sync
             raise RunNotFoundError(run_id)
         return None
     if settings.resume is None:
@@ -249,10 +262,28 @@ def attach_run(run_id: str, *, tracking_uri: str | os.PathLike[str] | None = Non
     settings = config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri), run_id=run_id)
     if settings.mode == "disabled":
         return DisabledRun(run_id, "disabled")
-    run = _attach(open_place(settings.tracking_uri, make=True), settings, run_id, settings.experiment)
+    run = _attach(_open(settings), settings, run_id, settings.experiment)
     active.register(run)
     endings.install()
     return run
+
+
+def _open(settings: Settings) -> Place:
+    """The place that is meant; a server is asked whether it lets us in, and one that does not answer is no trouble.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If the local directory cannot be written.
+    StoreError
+        If the server refuses, or is none.
+    """
+    if settings.mode == "offline" and settings.tracking_uri is None:
+        return open_unsent()
+    place = open_place(settings.tracking_uri, make=True)
+    if isinstance(place, RemotePlace) and settings.mode != "offline":
+        place.greet()
+    return place
 
 
 def _attach(place: Place, settings: Settings, run_id: str, experiment: str | None) -> Run:
@@ -274,7 +305,7 @@ def _attached(run_id: str, experiment: str | None) -> Opening:
 def open_attached(parent: Recorder, run_id: str) -> Recorder:
     """In a forked child: a writer of its own to the parent's run."""
     location = parent.place.location
-    place = open_place(location.path if location else parent.place.uri, make=True)
+    place = _reopen(str(location.path) if location else parent.place.uri)
     endings.install()
     return Recorder(place, parent.settings, _attached(run_id, parent.opening.payload.get("experiment")))
 
@@ -284,11 +315,16 @@ def unpickle(run_id: str, uri: str, experiment: str | None) -> Run:
     known = active.opened(run_id)
     if known is not None and not known._is_over:
         return known
-    settings = config.resolve(tracking_uri=uri, run_id=run_id)
-    run = _attach(open_place(uri, make=True), settings, run_id, experiment)
+    settings = config.resolve(tracking_uri=uri or None, run_id=run_id)
+    run = _attach(_reopen(uri), settings, run_id, experiment)
     active.register(run)
     endings.install()
     return run
+
+
+def _reopen(uri: str) -> Place:
+    """The place that another process had; "" is that of a run that is offline and names no server."""
+    return open_place(uri, make=True) if uri else open_unsent()
 
 
 def _rank() -> int | None:

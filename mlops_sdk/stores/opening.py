@@ -55,11 +55,24 @@ class Place:
                 self._store = self._opener()
             return self._store
 
+    @property
+    def home(self) -> Place:
+        """The store on this machine that has everything it logged: itself, unless it is a server."""
+        return self
+
     def journal_roots(self) -> list[Path]:
         """Directories that journals of the store are in: its own, and the one in `MLOPS_SPOOL`."""
         spool = config.resolve().spool
         named = [self.journals, locations.spool_of(spool, self.uri) if spool else None]
         return [root for root in named if root is not None and os.path.isdir(root)]
+
+    def roots_for_servers(self) -> list[Path]:
+        """Directories of journals that are for servers too: delivered here, kept until they are there."""
+        from mlops_sdk.stores.remote import DIRECTORY, directories
+
+        if self.location is None or not os.path.isdir(self.location.path / DIRECTORY):
+            return []
+        return [root for root, _ in directories(self.location.path)]
 
     def close(self) -> None:
         """Close the store, if it was opened; it is opened again when it is used again."""
@@ -139,6 +152,8 @@ def open_place(uri: str | os.PathLike[str] | None = None, *, make: bool = False)
     """
     location = locate(uri)
     with _lock:
+        if location is None and _scheme(str(uri)) in ("http", "https"):
+            return _open_server(str(uri), make=make)
         if location is None:
             return _cached(str(uri), lambda: Place(str(uri), lambda: _open_scheme(str(uri))))
         if make:
@@ -154,6 +169,25 @@ def _cached(key: str, maker: Callable[[], Place]) -> Place:
     if place is None:
         place = _open[key] = maker()
     return place
+
+
+def _open_server(uri: str, *, make: bool) -> Place:
+    from mlops_sdk.stores.http.credentials import address
+    from mlops_sdk.stores.remote import RemotePlace
+
+    address(uri)
+    place = _cached(uri.rstrip("/"), lambda: RemotePlace(uri.rstrip("/")))
+    if make and isinstance(place, RemotePlace):
+        place.make()
+    return place
+
+
+def open_unsent() -> Place:
+    """The discovered local store, as one whose runs wait for a server that is not named yet: ``MLOPS_MODE=offline``."""
+    from mlops_sdk.stores.remote import RemotePlace
+
+    with _lock:
+        return _cached("offline:", lambda: RemotePlace("", make=True))
 
 
 def _open_local(location: Location) -> Place:
@@ -172,7 +206,7 @@ def _open_scheme(uri: str) -> Store:
         from mlops_sdk.stores.memory import MemoryStore
 
         return cast("Store", MemoryStore())
-    if scheme in ("http", "https", "postgresql"):
+    if scheme == "postgresql":
         raise MissingDependencyError(scheme, purpose=f"the tracking URI {uri!r}: this version keeps runs locally only")
     from importlib.metadata import entry_points
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from mlops_sdk.conditions import DATASET_PARTS, SUMMARIES, Field, FieldKind
-from mlops_sdk.query.directions import known_direction
+from mlops_sdk.values.directions import known_direction
 
 Type = Literal["text", "time", "number", "truth", "status", "digest", "any"]
 

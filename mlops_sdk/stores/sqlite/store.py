@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_sdk.blobs.local import LocalBlobs
-from mlops_sdk.errors import StoreCorruptError, StoreUnavailableError
+from mlops_sdk.errors import MlopsError, StoreCorruptError, StoreUnavailableError
 from mlops_sdk.journal.records import decode
 from mlops_sdk.stores.sqlite import points
 from mlops_sdk.stores.sqlite.append import apply_batch, check_header
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         RunQuery,
         WriterState,
     )
-    from mlops_sdk.journal.records import Batch
+    from mlops_sdk.journal.records import Batch, Decoded
     from mlops_sdk.stores.sqlite.check import Problem
     from mlops_sdk.stores.sqlite.maintenance import BackupReport, GcReport, Rejected, Stats
 
@@ -135,6 +135,46 @@ class SQLiteStore:
         if is_due and applied.run is not None:
             self._compact_quietly(applied.run)
         return applied.sequence
+
+    def append_all(self, batches: Sequence[Batch]) -> list[int | Exception]:
+        """Apply batches of several writers in one transaction, so that they share its fsync.
+
+        Parameters
+        ----------
+        batches : sequence of Batch
+
+        Returns
+        -------
+        list of int or Exception
+            For each batch what `append` returns or would have raised; one that is refused changes nothing for the others.
+
+        Raises
+        ------
+        StoreUnavailableError, StoreCorruptError, StoreVersionError, ForeignStoreError
+            If the transaction failed: nothing of any batch is stored.
+        """
+        decoded = [_checked_or_error(batch) for batch in batches]
+        due: set[int] = set()
+        outcomes: list[int | Exception] = []
+        with self.database.writing() as connection:
+            for batch, content in zip(batches, decoded, strict=True):
+                if isinstance(content, Exception):
+                    outcomes.append(content)
+                    continue
+                connection.execute("SAVEPOINT batch")
+                try:
+                    applied = apply_batch(connection, batch, content)
+                except MlopsError as error:
+                    connection.execute("ROLLBACK TO batch")
+                    outcomes.append(error)
+                else:
+                    outcomes.append(applied.sequence)
+                    if applied.run is not None and points.is_due(connection, applied.run):
+                        due.add(applied.run)
+                connection.execute("RELEASE batch")
+        for run in due:
+            self._compact_quietly(run)
+        return outcomes
 
     def _compact_quietly(self, run: int) -> None:
         """Compact after an append: the batch is stored, so that trouble here is no trouble of its writer."""
@@ -329,6 +369,14 @@ class SQLiteStore:
     def close(self) -> None:
         """Close every connection; idempotent. The next call opens what it needs."""
         self.database.rest()
+
+
+def _checked_or_error(batch: Batch) -> Decoded | MlopsError:
+    try:
+        check_header(batch.writer)
+        return decode(batch)
+    except MlopsError as error:
+        return error
 
 
 def _free_pages(connection: sqlite3.Connection) -> None:

@@ -15,10 +15,10 @@ import mlops_sdk
 from mlops_sdk.entities import MetricSeries
 from mlops_sdk.errors import FilterSyntaxError, InvalidValueError, MissingDependencyError
 from mlops_sdk.query import reduce
-from mlops_sdk.query.directions import agreed, known_direction
 from mlops_sdk.stores.memory import MemoryStore
 from mlops_sdk.stores.sqlite.store import SQLiteStore
 from mlops_sdk.testing import WriterScript
+from mlops_sdk.values.directions import agreed_direction, known_direction
 
 HOSTILE = "=1+1 & <img src=x onerror=alert(1)> | `x` _y_ \x1b[31m \\cmd{} % # $ ^ ~ \u202e"
 
@@ -190,9 +190,9 @@ def test_known_directions(direction: str | None, key: str) -> None:
 
 
 def test_what_runs_said_goes_before_the_name() -> None:
-    assert agreed(["min", None], "acc") == "min"
-    assert agreed(["min", "max"], "acc") is None
-    assert agreed([], "acc") == "max"
+    assert agreed_direction(["min", None], "acc") == "min"
+    assert agreed_direction(["min", "max"], "acc") is None
+    assert agreed_direction([], "acc") == "max"
 
 
 def test_every_scorer_of_sklearn_has_a_direction() -> None:

@@ -1,0 +1,61 @@
+"""Hard limits of the server: what lies beyond is refused before it costs anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may cost.
+
+    Attributes
+    ----------
+    body_bytes : int
+        On the wire.
+    inflated_bytes : int
+        Of a compressed body, once it is inflated.
+    ratio : int
+        Inflated to compressed; zlib alone reaches 1,032.
+    json_bytes : int
+        Body of a request that reads.
+    batch_slots : int
+        Of 32 bytes, in one batch.
+    key_bytes : int
+        Of run ids, metric names and the like in a request that reads.
+    runs : int
+        Ids in one request.
+    query_s : float
+        For one search.
+    header_bytes, headers : int
+    body_s : float
+        Until the whole body is there.
+    idle_s : float
+        Between two pieces of a body.
+    waiting_bytes : int
+        Of batches that wait to be applied; beyond, clients are told to come later.
+    blob_bytes : int
+        Of one artifact.
+    chunk_bytes : int
+        Of one piece of an artifact.
+    failures, failures_s : int, float
+        Refused tokens per address and time before it has to wait.
+    """
+
+    body_bytes: int = 16 << 20
+    inflated_bytes: int = 64 << 20
+    ratio: int = 100
+    json_bytes: int = 1 << 20
+    batch_slots: int = 200_000
+    key_bytes: int = 4096
+    runs: int = 10_000
+    query_s: float = 10.0
+    header_bytes: int = 16 << 10
+    headers: int = 100
+    body_s: float = 60.0
+    idle_s: float = 10.0
+    waiting_bytes: int = 128 << 20
+    blob_bytes: int = 1 << 40
+    chunk_bytes: int = 16 << 20
+    failures: int = 20
+    failures_s: float = 60.0
