@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from mlops_sdk.errors import *  # noqa: F403 - what `__getattr__` finds
     from mlops_sdk.fingerprint.diff import Diff
     from mlops_sdk.fingerprint.fingerprint import Fingerprint
+    from mlops_sdk.query.cv import CVResults
     from mlops_sdk.query.groups import RunGroups
     from mlops_sdk.query.runs import Runs
     from mlops_sdk.query.view import RunView
     from mlops_sdk.run.run import Run
 
 _FUNCTIONS = (
-    "active_run", "attach_run", "compare", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
+    "active_run", "attach_run", "autolog", "compare", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
     "fingerprint", "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
     "log_artifacts", "log_dataset", "log_dict", "log_figure", "log_image", "log_input", "log_metric", "log_metrics",
     "log_model", "log_param",
@@ -38,6 +39,7 @@ _FUNCTIONS = (
 )  # fmt: skip
 _CLASSES = {
     "ArtifactRef": "mlops_sdk.entities",
+    "CVResults": "mlops_sdk.query.cv",
     "Comparison": "mlops_sdk.comparison.comparison",
     "Diff": "mlops_sdk.fingerprint.diff",
     "Experiment": "mlops_sdk.entities",

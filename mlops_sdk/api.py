@@ -36,7 +36,7 @@ else:
     import mlops_sdk.fingerprint as fingerprint  # the package is the function; its modules load numpy when it is called
 
 __all__ = [
-    "active_run", "attach_run", "compare", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
+    "active_run", "attach_run", "autolog", "compare", "define_metric", "delete_experiment", "delete_run", "delete_tag", "end_run",
     "fingerprint", "get_run", "get_tracking_uri", "last_run", "list_experiments", "load_model", "log", "log_artifact",
     "log_artifacts", "log_dataset", "log_dict", "log_figure", "log_image", "log_input", "log_metric", "log_metrics",
     "log_model", "log_param", "log_params", "log_table", "log_text",
@@ -213,6 +213,36 @@ def delete_tag(key: str) -> None:
 def set_description(text: str) -> None:
     """`Run.set_description` of the active run."""
     _guarded("set_description", text)
+
+
+def autolog(*, disable: bool = False, **options: Any) -> None:
+    """Record every outermost scikit-learn fit of this process from now on.
+
+    Parameters
+    ----------
+    disable : bool
+        Stop; everything is as it was before.
+    **options
+        ``log_models`` (True), ``log_datasets`` (True), ``training_metrics`` (True, False or "auto": not when predicting
+        the training data would take much longer than fitting), ``children`` ("none", "best" or "all" candidates of a
+        search as child runs), ``figures`` (False), ``exclude`` and ``include`` (classes or their names; packages whose
+        fits count as the user's own), ``experiment``, ``tracking_uri``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If scikit-learn is not installed.
+    InvalidValueError
+        If an option is unknown.
+
+    Notes
+    -----
+    A fit goes to the active run; when there is none, to a run of its own, which takes what is scored later too, and ends
+    with the next fit or the process.
+    """
+    from mlops_sdk.run.integrations import load
+
+    load("autolog")(disable=disable, **options)
 
 
 # -- settings ------------------------------------------------------------------------------------------------------------

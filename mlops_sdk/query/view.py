@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from mlops_sdk._types import JsonDict, ParamValue
     from mlops_sdk.comparison.comparison import Comparison
+    from mlops_sdk.query.cv import CVResults
     from mlops_sdk.stores.protocol import Store
 
 
@@ -313,6 +314,19 @@ class RunView:
         from mlops_sdk.query.models import load
 
         return load(self, name, trust=trust, check=check)
+
+    def cv_results(self) -> CVResults:
+        """Candidates and folds of the search or cross-validation that was recorded.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            If none was.
+        IntegrityError
+        """
+        from mlops_sdk.query.cv import read
+
+        return read(self)
 
     # -- comparing -----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,18 @@ def enter(run: Run) -> None:
     _open[run.run_id] = run
     _current.set(run)
     _last[:] = [run]
+
+
+@contextlib.contextmanager
+def aside(*, is_last: bool = False) -> Iterator[None]:
+    """What is started in the block does not become the active run; nor, unless `is_last`, the one started last."""
+    before, last_before = _current.get(), list(_last)
+    try:
+        yield
+    finally:
+        _current.set(before)
+        if not is_last:
+            _last[:] = last_before
 
 
 def register(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,14 @@ class DisabledRun(Run):
     def child(self, name: str | None = None, **options: Any) -> Run:
         """Another run that records nothing."""
         return DisabledRun(self._run_id, name or self.name_hint)
+
+    def fit(self, estimator: Any, X: Any, y: Any = None, *, validation: Any = None, **fit_params: Any) -> Any:
+        """Fit, and record nothing."""
+        return estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
+
+    def sklearn(self, **options: Any) -> AbstractContextManager[Run]:
+        """Do nothing around the block."""
+        return nullcontext(self)
 
     def flush(self, timeout_s: float = 30.0, *, count_dropped: bool = True) -> None:
         """Do nothing."""

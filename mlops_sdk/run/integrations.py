@@ -7,6 +7,10 @@ from typing import Any
 
 HOMES = {
     "live": ("mlops_sdk.integrations.live", "start"),
+    "fit": ("mlops_sdk.integrations.sklearn.tracking", "fit"),
+    "sklearn": ("mlops_sdk.integrations.sklearn.tracking", "tracking"),
+    "autolog": ("mlops_sdk.integrations.sklearn.tracking", "autolog"),
+    "map": ("mlops_sdk.integrations.parallel.sweep", "sweep"),
 }
 """By name: the module, and what of it is called."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,9 +50,17 @@ def _packages_of(model: Any) -> dict[str, str]:
     for step in getattr(model, "steps", None) or ():  # a pipeline's parts come from elsewhere
         roots |= {type(part).__module__.partition(".")[0] for part in step if not isinstance(part, str)}
     roots |= {"joblib"} | ({"numpy"} if "numpy" in sys.modules else set())
-    names = metadata.packages_distributions()
+    names = _distributions()
     found = {name for root in roots for name in names.get(root, ())}
     return {name: metadata.version(name) for name in sorted(found)}
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Distributions by the packages they hold; reading this takes tenths of a second, so once."""
+    from importlib import metadata
+
+    return metadata.packages_distributions()
 
 
 def signature(model: Any, input_example: Any) -> JsonDict | None:

@@ -20,6 +20,7 @@ from mlops_sdk.run.artifacts import Artifacts
 from mlops_sdk.run.datasets import DatasetLogging
 from mlops_sdk.run.endings import Ending
 from mlops_sdk.run.files import FileLogging
+from mlops_sdk.run.integrated import Integrated
 from mlops_sdk.run.metrics import MetricLogging
 from mlops_sdk.run.params import ParamLogging
 from mlops_sdk.run.recorder import Recorder
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _READ_LIMIT_S = 30.0
 
 
-class Run(MetricLogging, ParamLogging, FileLogging, DatasetLogging, RunView):
+class Run(MetricLogging, ParamLogging, FileLogging, DatasetLogging, Integrated, RunView):
     """A run being recorded; made by `mlops_sdk.start_run` or `attach_run`.
 
     A context manager: leaving the block ends the run with the status that the way out means. Every read member of

@@ -108,3 +108,15 @@ def test_read_with_sqlite3(tmp_path: Path, store: Path) -> None:
     assert [line.split()[:2] for line in lines[1:4]] == [["lr", "1.0"], ["lr", "0.1"], ["lr", "0.01"]], "best first"
     assert "lr=0.1   loss=0.135085 at step 19" in printed
     assert any(line.split() == ["lr", "0.01", "0.01", "sgd"] for line in lines)
+
+
+@pytest.mark.slow
+def test_sklearn_grid_search(tmp_path: Path, store: Path) -> None:
+    pytest.importorskip("sklearn")
+    printed = run_example("sklearn_grid_search", tmp_path, MLOPS_TRACKING_URI=str(store))
+    (run,) = mlops_sdk.search_runs(experiment="sklearn", tracking_uri=store)
+    assert run.status == "FINISHED"
+    assert len(run.cv_results()) == 4
+    assert printed.count("* C=") == 1
+    assert run.metrics["test_accuracy"] > 0.9
+    assert f"test accuracy {run.metrics['test_accuracy']:.3f}" in printed

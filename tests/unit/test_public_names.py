@@ -15,6 +15,7 @@ CONTRACT = [
     "start_run",
     "attach_run",
     "active_run",
+    "autolog",
     "end_run",
     "last_run",
     "get_run",
@@ -82,6 +83,10 @@ RUN = [
     "artifact",
     "load_model",
     "move",
+    "fit",
+    "sklearn",
+    "map",
+    "cv_results",
 ]
 
 

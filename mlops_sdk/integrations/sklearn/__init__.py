@@ -1,0 +1,1 @@
+"""scikit-learn: the outermost fit of unchanged code, recorded."""
