@@ -4,7 +4,8 @@ An uncaught exception, ``sys.exit(n)``, a signal that would kill the process, an
 their mark on the runs that are still open. What nobody saw (SIGKILL, a segfault, a power cut) is found out by the next
 opener of the store.
 
-Signal handlers are installed only over the default ones, only in the main thread, and only record and chain.
+Signal handlers are installed only over the default ones, only in the main thread, and only record and chain. A forked child
+has the default ones again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
+from mlops_sdk import _forking
 from mlops_sdk.run import active
 
 _CLOSE_LIMIT_S = 1.0
@@ -145,6 +147,24 @@ def _on_deadly_signal(number: int, _frame: FrameType | None) -> None:
         run._record_end(Ending("KILLED", f"signal:{number}"))
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def _unwatch_signals() -> None:
+    """In a forked child, have the system's own handlers again.
+
+    A handler in Python runs only when the main thread is back in the interpreter: a signal that arrives just before it waits
+    for a lock is not seen until the wait is over, and a pool that ends its workers by SIGTERM waits for ever. Without ours
+    the child dies at once; whoever opens the store next finds out.
+    """
+    for number in _SIGNALS:
+        ours = signal.getsignal(number)
+        if ours is _on_deadly_signal:
+            signal.signal(number, signal.SIG_DFL)
+        elif ours is _on_interrupt:
+            signal.signal(number, signal.default_int_handler)
+
+
+_forking.watch(_forking.RUN, after_in_child=_unwatch_signals)
 
 
 # -- the end -------------------------------------------------------------------------------------------------------------

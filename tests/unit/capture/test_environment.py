@@ -67,7 +67,8 @@ def test_a_broken_package_costs_itself_only(tmp_path: Path) -> None:
     sys.path[:] = [str(tmp_path / "a")]
     captured = capture_environment()
     assert captured["packages"] == ["one==1"]
-    assert "broken-1" in captured["errors"][0]
+    assert len(captured["errors"]) == 1
+    assert captured["errors"][0].startswith("package")
 
 
 def test_seeds_tell_states_apart_and_draw_nothing() -> None:
