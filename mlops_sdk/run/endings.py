@@ -156,7 +156,7 @@ def _unwatch_signals() -> None:
     for a lock is not seen until the wait is over, and a pool that ends its workers by SIGTERM waits for ever. Without ours
     the child dies at once; whoever opens the store next finds out.
     """
-    for number in _SIGNALS:
+    for number in _SIGNALS if _State.is_installed else ():
         ours = signal.getsignal(number)
         if ours is _on_deadly_signal:
             signal.signal(number, signal.SIG_DFL)
@@ -164,7 +164,28 @@ def _unwatch_signals() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-_forking.watch(_forking.RUN, after_in_child=_unwatch_signals)
+_masks: dict[int, set[Any]] = {}
+"""By thread that forks: the signals that were blocked before."""
+
+
+def _hold_signals() -> None:
+    """Around a fork: a signal that the child gets before it has its handlers back would be taken by ours, and lost."""
+    if _State.is_installed and hasattr(signal, "pthread_sigmask"):
+        _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _let_signals_in() -> None:
+    mask = _masks.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _begin_child() -> None:
+    _unwatch_signals()
+    _let_signals_in()
+
+
+_forking.watch(_forking.RUN, before=_hold_signals, after_in_parent=_let_signals_in, after_in_child=_begin_child)
 
 
 # -- the end -------------------------------------------------------------------------------------------------------------

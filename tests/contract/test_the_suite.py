@@ -132,7 +132,7 @@ def test_programs_notice_a_store_that_breaks_the_contract(broken: type[MemorySto
             return broken()
 
     # found, not explained: shrinking takes its time
-    quick = settings(phases=[Phase.generate], max_examples=200, stateful_step_count=40, print_blob=False)
+    quick = settings(phases=[Phase.generate], max_examples=1000, stateful_step_count=40, print_blob=False)
     with pytest.raises((AssertionError, MlopsError)):
         run_state_machine_as_test(Machine, settings=quick)
 

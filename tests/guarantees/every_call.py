@@ -10,8 +10,8 @@ from mlops_sdk import Run
 
 QUIET: dict[str, Any] = {"capture": False, "system_metrics": False}
 MAY_RAISE = {
-    "artifact", "artifact_path", "child", "compare", "cv_results", "definition", "download", "finish", "fit", "flush", "health", "load_model", "metric",
-    "map", "plot", "refresh", "sklearn", "summary",
+    "artifact", "artifact_path", "child", "compare", "cv_results", "definition", "download", "finish", "fit", "flush",
+    "health", "load_model", "map", "metric", "plot", "refresh", "sklearn", "summary",
 }  # fmt: skip
 """What starts, reads, waits or ends: its errors belong to the caller."""
 
