@@ -88,12 +88,13 @@ def gc(*, older_than: float | None, dry_run: bool, store: str | None) -> None:
 
 def _preview(store: SQLiteStore, before_ns: int | None, referenced: set[str]) -> tuple[int, int, int]:
     """Runs, files and bytes of files that `gc` would delete."""
-    is_due = "deleted_ns IS NOT NULL AND (?1 IS NULL OR deleted_ns < ?1)"
+    is_due = "deleted_ns IS NOT NULL AND (:before IS NULL OR deleted_ns < :before)"
+    bound = {"before": before_ns}
     with store.database.reading("the trash") as connection:
-        (n_runs,) = connection.execute(f"SELECT count(*) FROM runs WHERE {is_due}", (before_ns,)).fetchone()  # noqa: S608
+        (n_runs,) = connection.execute(f"SELECT count(*) FROM runs WHERE {is_due}", bound).fetchone()  # noqa: S608
         kept = connection.execute(
             f"SELECT DISTINCT sha256 FROM artifacts WHERE run IN (SELECT id FROM runs WHERE NOT ({is_due}))",  # noqa: S608
-            (before_ns,),
+            bound,
         ).fetchall()
     keep = referenced.union(digest for (digest,) in kept)
     statuses = [store.blobs.path(each, verify=False).stat() for each in store.blobs.digests() if each not in keep]

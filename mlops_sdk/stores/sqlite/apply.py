@@ -168,9 +168,9 @@ def _end(target: Target, writer: int, payload: JsonDict, end_ns: int, *, is_pres
         *(status, reason, is_presumed, writer),
     )
     target.execute(
-        """UPDATE runs SET status = ?1, end_reason = ?2, end_ns = ?3, is_provisional = ?4
-        WHERE owner = ?5 AND run_id = (SELECT run_id FROM writers WHERE id = ?5)""",
-        *(status, reason, end_ns, is_presumed, writer),
+        """UPDATE runs SET status = ?, end_reason = ?, end_ns = ?, is_provisional = ?
+        WHERE owner = ? AND run_id = (SELECT run_id FROM writers WHERE id = ?)""",
+        *(status, reason, end_ns, is_presumed, writer, writer),
     )
 
 

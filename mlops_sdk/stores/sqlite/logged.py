@@ -82,10 +82,10 @@ def _on_artifact(target: Target, event: Event) -> None:
     path = get(payload, "path", str)
     target.execute(
         """INSERT INTO artifacts (run, path, version, sha256, size_bytes, media_type, step, metadata, time_ns)
-        SELECT ?1, ?2, 1 + coalesce(max(version), 0), ?3, ?4, ?5, ?6, ?7, ?8 FROM artifacts WHERE run = ?1 AND path = ?2""",
+        SELECT ?, ?, 1 + coalesce(max(version), 0), ?, ?, ?, ?, ?, ? FROM artifacts WHERE run = ? AND path = ?""",
         *(run, path, get(payload, "sha256", str), get(payload, "size_bytes", int, 0)),
         *(get(payload, "media_type", str, "application/octet-stream"), get(payload, "step", int, None)),
-        *(as_json(get(payload, "metadata", dict, {})), event.time_ns),
+        *(as_json(get(payload, "metadata", dict, {})), event.time_ns, run, path),
     )
 
 
@@ -128,9 +128,9 @@ def merge_environment(target: Target, said: JsonDict) -> None:
         target.execute("INSERT OR IGNORE INTO packages VALUES (?, ?)", digest, as_json(packages))
     if "packages" in said:
         target.execute(
-            """UPDATE environment SET packages = ?1, value = CASE WHEN ?1 IS NULL THEN value END
-            WHERE run = ?2 AND key = 'packages'""",
-            *(digest, target.run),
+            """UPDATE environment SET packages = ?, value = CASE WHEN ? IS NULL THEN value END
+            WHERE run = ? AND key = 'packages'""",
+            *(digest, digest, target.run),
         )
 
 

@@ -68,8 +68,8 @@ _AT_ONCE = 20
 def _purge_some(store: SQLiteStore, before_ns: int | None) -> int:
     with store.database.writing() as connection:
         rows = connection.execute(
-            "SELECT id, run_id FROM runs WHERE deleted_ns IS NOT NULL AND (?1 IS NULL OR deleted_ns < ?1) LIMIT ?2",
-            (before_ns, _AT_ONCE),
+            "SELECT id, run_id FROM runs WHERE deleted_ns IS NOT NULL AND (:before IS NULL OR deleted_ns < :before) LIMIT :n",
+            {"before": before_ns, "n": _AT_ONCE},
         ).fetchall()
         for run, run_id in rows:
             _purge(connection, run, run_id)

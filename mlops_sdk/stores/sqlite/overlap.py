@@ -101,15 +101,16 @@ def _records(connection: sqlite3.Connection, writer: int, decoded: Decoded, end:
 
 def _stored_points(connection: sqlite3.Connection, writer: int, first: int, last: int) -> dict[int, _Point]:
     found: dict[int, _Point] = {}
-    run = "(SELECT r.id FROM runs r JOIN writers w ON w.run_id = r.run_id WHERE w.id = ?1)"
-    where = f"WHERE run = {run} AND writer = ?1 AND last_sequence >= ?2 AND first_sequence <= ?3"
-    tails = connection.execute(f"SELECT 'tails, row ' || id, n, points FROM tails {where}", (writer, first, last))  # noqa: S608 - constants
+    run = "(SELECT r.id FROM runs r JOIN writers w ON w.run_id = r.run_id WHERE w.id = :writer)"
+    where = f"WHERE run = {run} AND writer = :writer AND last_sequence >= :first AND first_sequence <= :last"
+    bound = {"writer": writer, "first": first, "last": last}
+    tails = connection.execute(f"SELECT 'tails, row ' || id, n, points FROM tails {where}", bound)  # noqa: S608 - constants
     for place, n, blob in tails:
         step, time_ns, value, sequence, metric = columns.decode(blob, TAIL_TYPES, place=place, n=n)
         _collect(found, sequence, metric.tolist(), step, time_ns, value)
     chunks = connection.execute(
         f"SELECT 'chunks, row ' || id, n, points, metric FROM chunks {where}",  # noqa: S608 - likewise
-        (writer, first, last),
+        bound,
     )
     for place, n, blob, metric in chunks:
         step, time_ns, value, sequence = columns.decode(blob, CHUNK_TYPES, place=place, n=n)

@@ -48,8 +48,8 @@ def read_experiments(connection: sqlite3.Connection, *, deleted: bool | None) ->
     rows = connection.execute(
         """SELECT e.name, e.created_ns, e.is_deleted, count(r.id) FROM experiments e
         LEFT JOIN runs r ON r.experiment = e.id AND r.deleted_ns IS NULL
-        WHERE ?1 IS NULL OR e.is_deleted = ?1 GROUP BY e.id ORDER BY e.name""",
-        (deleted,),
+        WHERE :deleted IS NULL OR e.is_deleted = :deleted GROUP BY e.id ORDER BY e.name""",
+        {"deleted": deleted},
     )
     return [Experiment(name, created_ns, n_runs, bool(is_deleted)) for name, created_ns, is_deleted, n_runs in rows]
 

@@ -184,8 +184,8 @@ def test_statements_hold_nothing_but_placeholders(store: SQLiteStore) -> None:
         def __init__(self) -> None:
             self.sql: list[str] = []
 
-        def execute(self, sql: str, values: list[Any]) -> list[Any]:
-            assert len(values) == max(int(number) for number in re.findall(r"\?(\d+)", sql))
+        def execute(self, sql: str, values: dict[str, Any]) -> list[Any]:
+            assert set(values) == set(re.findall(r":(\w+)", sql))
             self.sql.append(sql)
             return []
 
