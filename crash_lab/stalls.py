@@ -2,7 +2,7 @@
 
 Each trial is an interpreter of its own. strace has system calls hang for an hour each, in every thread, as on a disk or a
 network file system that does not answer; or another process that was stopped holds the store's lock. Many at a time: they
-sleep.
+sleep. The training logs less than would fill a segment meanwhile: a new one is asked for by the thread that logs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BOUND_S = 5.0
 SLACK_S = 5.0
 """For connections that are closed in the last second, the tracer, and a machine that is busy."""
 AT_ONCE = 12
-N_POINTS = 3_000
+N_POINTS = 1_300
 HOUR = "delay_enter=3600000000"
 STALLS = {
     "syncs": ("fsync", "fdatasync"),
@@ -38,7 +38,7 @@ STALLS = {
     "locks of the database": ("fcntl",),
     "removals": ("unlink", "rmdir", "rename"),
     "look-ups": ("newfstatat",),
-    "everything": ("fsync", "fdatasync", "pwrite64", "pread64", "flock", "fcntl", "unlink", "newfstatat", "openat"),
+    "everything": ("fsync", "fdatasync", "pwrite64", "pread64", "flock", "fcntl", "unlink", "rename"),
 }
 HOLDER = "a stopped process holds the store"
 ENDS = {
@@ -50,6 +50,8 @@ ENDS = {
     ),
     "exception": "raise ValueError('the training failed')\n",
 }
+NOT_OURS = {("look-ups", "exception")}
+"""Python itself looks for the lines of its traceback."""
 _PROGRAM = """
 import sys, threading, time
 import mlops_sdk
@@ -159,7 +161,7 @@ def _read(case: _Case, found: Findings) -> None:
 def run(task: Task) -> Findings:
     """Each trial is an interpreter that ends while something hangs."""
     found, slowest, number = Findings(), 0.0, 0
-    kinds = [(stall, end) for stall in [*STALLS, HOLDER] for end in ENDS]
+    kinds = [(stall, end) for stall in [*STALLS, HOLDER] for end in ENDS if (stall, end) not in NOT_OURS]
     task.random.shuffle(kinds)
     while found.trials < task.trials and len(found.violations) < 20:
         cases = []
