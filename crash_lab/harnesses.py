@@ -40,10 +40,10 @@ _ALL = [
     Harness("failed-sync", "G11", sync.run, short=160, long=2_000),
     Harness("power-cut", "G2", power.run, short=10, long=2_000),
     Harness("adoption", "G4", adoption.run, short=6, long=1_000),
-    Harness("system-calls", "G6", syscalls.run, short=30, long=3_000),
+    Harness("system-calls", "G6", syscalls.run, short=12, long=3_000),
     Harness("clock", "G18", clock.run, short=50, long=2_000),
-    Harness("clock-run", "G18", clock_run.run, short=3, long=300),
-    Harness("fork-storm", "G9", storms.run, short=96, long=20_000),
-    Harness("stalled-exit", "G7", stalls.run, short=12, long=1_000),
+    Harness("clock-run", "G18", clock_run.run, short=2, long=300),
+    Harness("fork-storm", "G9", storms.run, short=48, long=20_000),
+    Harness("stalled-exit", "G7", stalls.run, short=8, long=1_000),
 ]
 HARNESSES = {harness.name: harness for harness in _ALL}
