@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...] [--quick] [--json FILE] [--docs]`: our figures and the yardsticks, one table."""
+"""`python -m benchmarks [NAME ...] [--quick | --hard] [--json FILE] [--docs]`: our figures and the yardsticks, one table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import estimators, fingerprints, queries, report, workloads
+from benchmarks import estimators, fingerprints, hard, queries, report, workloads
 from benchmarks.workloads import Row
 
 
@@ -42,14 +42,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="workloads; default all")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, for a first look")
+    parser.add_argument("--hard", action="store_true", help="the harder settings instead: how the cost grows (minutes)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument(
         "--docs", action="store_true", help="write docs/benchmarks.md and the README's table (all names)"
     )
     chosen = parser.parse_args(arguments)
-    if chosen.docs and (chosen.names or chosen.quick):
-        parser.error("--docs takes the whole benchmark: neither names nor --quick")
-    known = _workloads(chosen.quick)
+    if chosen.docs and (chosen.names or chosen.quick or chosen.hard):
+        parser.error("--docs takes the whole benchmark: neither names, --quick nor --hard")
+    known = {name: hard.bounded(name) for name in hard.WORKLOADS} if chosen.hard else _workloads(chosen.quick)
     unknown = set(chosen.names) - set(known)
     if unknown:
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(known)}")

@@ -33,6 +33,8 @@ MOST_CALLS = 4_000_000
 SEVERAL = 5
 """Slots of every fiftieth call: all of them are kept, or none."""
 RESUME_S = 5.0
+NOTICE_S = 60.0
+"""A busy machine takes a while to fill the segments that are there already."""
 KEPT, DROPPED = 1, 2
 
 
@@ -139,7 +141,9 @@ def fill(path: Path) -> None:
                     pass
 
 
-def wait_for(outcome: int, ledger: Ledger, pid: int, meanwhile: Callable[[], object] = bool) -> bool:
+def wait_for(
+    outcome: int, ledger: Ledger, pid: int, meanwhile: Callable[[], object] = bool, limit_s: float = RESUME_S
+) -> bool:
     """Whether a call with that outcome came in time.
 
     Raises
@@ -147,7 +151,7 @@ def wait_for(outcome: int, ledger: Ledger, pid: int, meanwhile: Callable[[], obj
     ChildProcessError
         If the process is gone.
     """
-    start, deadline = ledger.calls, time.monotonic() + RESUME_S
+    start, deadline = ledger.calls, time.monotonic() + limit_s
     while time.monotonic() < deadline:
         calls = ledger.calls
         if ledger.outcomes.find(bytes([outcome]), start, calls) >= 0:
@@ -188,7 +192,8 @@ def _cycles(found: Findings, disk: Path, mode: str, cycles: int, seed: float) ->
 def _cycle(found: Findings, filler: Path, ledger: Ledger, pid: int, choose: random.Random) -> None:
     time.sleep(choose.uniform(0, 0.02))
     # Again and again: what is delivered frees room, which the journal uses.
-    found.expect(wait_for(DROPPED, ledger, pid, lambda: fill(filler)), "a full disk was not noticed")
+    is_noticed = wait_for(DROPPED, ledger, pid, lambda: fill(filler), NOTICE_S)
+    found.expect(is_noticed, "a full disk was not noticed")
     time.sleep(choose.uniform(0, 0.01))
     filler.unlink()
     found.expect(wait_for(KEPT, ledger, pid), f"logging did not go on within {RESUME_S} s of free space")
@@ -220,7 +225,7 @@ def run(task: Task, mode: str) -> Findings:
         cycles = min(CYCLES_PER_CHILD, task.trials - found.trials)
         with tmpfs(task.root / "disk", size=SIZE) as disk:
             work = partial(_cycles, disk=disk, mode=mode, cycles=cycles, seed=task.random.random())
-            in_child(work, found, limit_s=60 + cycles * 2 * RESUME_S)
+            in_child(work, found, limit_s=NOTICE_S + cycles * 2 * RESUME_S)
         (task.root / "disk").rmdir()
     return found
 

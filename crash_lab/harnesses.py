@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from crash_lab import adoption, clock, damage, disk, forks, kill, kill_run, power, signals, sync, threads
+from crash_lab import (
+    adoption,
+    clock,
+    clock_run,
+    damage,
+    disk,
+    forks,
+    kill,
+    kill_run,
+    power,
+    signals,
+    stalls,
+    storms,
+    sync,
+    syscalls,
+    threads,
+)
 from crash_lab.report import Harness
 
 _ALL = [
@@ -24,6 +40,10 @@ _ALL = [
     Harness("failed-sync", "G11", sync.run, short=160, long=2_000),
     Harness("power-cut", "G2", power.run, short=10, long=2_000),
     Harness("adoption", "G4", adoption.run, short=6, long=1_000),
+    Harness("system-calls", "G6", syscalls.run, short=12, long=3_000),
     Harness("clock", "G18", clock.run, short=50, long=2_000),
+    Harness("clock-run", "G18", clock_run.run, short=2, long=300),
+    Harness("fork-storm", "G9", storms.run, short=48, long=20_000),
+    Harness("stalled-exit", "G7", stalls.run, short=8, long=1_000),
 ]
 HARNESSES = {harness.name: harness for harness in _ALL}

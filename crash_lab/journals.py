@@ -13,8 +13,9 @@ from typing import Any
 
 from mlops_sdk.errors import SequenceGapError
 from mlops_sdk.journal import reader, segment
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES, Batch, Kind, decode
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 
 Record = tuple[Any, ...]
 """A point as (key, step, bits of the value), an event as (kind, payload)."""

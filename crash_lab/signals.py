@@ -57,7 +57,11 @@ class Taker:
 def timer(handler: Callable[[], object], choose: random.Random) -> Iterator[None]:
     """Have `handler` run in the main thread again and again, after random times."""
 
+    is_over: list[bool] = []
+
     def rearm(*_: object) -> None:
+        if is_over:  # it was on its way when the timer was stopped
+            return
         try:
             handler()
         finally:
@@ -68,6 +72,7 @@ def timer(handler: Callable[[], object], choose: random.Random) -> Iterator[None
     try:
         yield
     finally:
+        is_over.append(True)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 

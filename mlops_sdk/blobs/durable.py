@@ -30,17 +30,25 @@ def create_file(path: Path) -> int:
     return os.open(path, _CREATE, 0o600)
 
 
-def make_directory(path: Path) -> None:
-    """Make a directory and its missing parents, all of mode 0700 and durable; one that is there is left as it is."""
+def make_directories(path: Path) -> None:
+    """Make a directory with what is missing above it, all of mode 0700 and durable; what is there is left as it is.
+
+    Raises NotADirectoryError if something else has one of the names.
+    """
     missing = []
-    while not path.is_dir() and path != path.parent:
-        missing.append(path)
-        path = path.parent
+    above = path
+    while not above.is_dir() and above != above.parent:
+        missing.append(above)
+        above = above.parent
     for directory in reversed(missing):
-        with suppress(FileExistsError):  # another process made it
+        try:
             os.mkdir(directory, 0o700)
-            set_mode(directory, 0o700)  # mkdir obeys the umask
-            sync_directory(directory.parent)
+        except FileExistsError:  # another process made it
+            if not directory.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory)) from None
+            continue
+        set_mode(directory, 0o700)  # mkdir obeys the umask
+        sync_directory(directory.parent)
 
 
 def set_mode(path: Path, mode: int) -> None:

@@ -25,7 +25,7 @@ from mlops_sdk.blobs.copying import copy_and_hash, write_all
 from mlops_sdk.blobs.durable import (
     create_file,
     delete,
-    make_directory,
+    make_directories,
     place_new,
     regular_size,
     replace,
@@ -313,7 +313,7 @@ class LocalBlobs:
 
     def _intake(self, fill: Callable[[int], tuple[str, int]]) -> Blob:
         """Have a new temporary file filled, and put it in its place by the digest that `fill` returns."""
-        make_directory(self._temporaries)
+        make_directories(self._temporaries)
         temporary = self._temporaries / secrets.token_hex(16)
         descriptor = create_file(temporary)
         try:
@@ -331,7 +331,7 @@ class LocalBlobs:
     def _publish(self, temporary: Path, sha256: str, size_bytes: int) -> bool:
         """Link a synced file into its place; False if another process was faster."""
         place = self._place(sha256)
-        make_directory(place.parent)
+        make_directories(place.parent)
         try:
             place_new(temporary, place)
         except FileExistsError:

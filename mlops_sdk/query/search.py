@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 """How long a search with a filter may take."""
 
+_WHOLE_ID = 32
+"""An id that is so long is most likely a whole one."""
+
 
 def catch_up(place: Place) -> None:
     """Before reading: deliver what this process still has, and what dead writers left, within a quarter second."""
@@ -114,7 +117,9 @@ def find_run(store: Store, text: str, *, deleted: bool | None = False) -> RunHea
     if re.fullmatch(r"@[1-9][0-9]{0,8}", text):
         heads = store.find(RunQuery(deleted=deleted, limit=1, offset=int(text[1:]) - 1))
     else:
-        heads = store.find(RunQuery(id_like=text, deleted=deleted))
+        # Parts of ids and names are looked for among all runs; a whole id has an index.
+        heads = store.find(RunQuery(run_ids=(text,), deleted=deleted)) if len(text) >= _WHOLE_ID else []
+        heads = heads or store.find(RunQuery(id_like=text, deleted=deleted))
         exact = [head for head in heads if head.run_id == text]
         heads = exact or heads
     if not heads:

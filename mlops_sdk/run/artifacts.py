@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_sdk.blobs.durable import make_directories
 from mlops_sdk.blobs.media import guess_media_type
 from mlops_sdk.blobs.names import check_artifact_name, safe_target
 from mlops_sdk.blobs.progress import transfer_progress
 from mlops_sdk.entities import ArtifactRef
 from mlops_sdk.errors import InvalidValueError, MlopsError
 from mlops_sdk.journal.records import Kind
-from mlops_sdk.stores.location import make_directories, state_directory
+from mlops_sdk.stores.location import state_directory
 
 if TYPE_CHECKING:
     from mlops_sdk._types import JsonDict

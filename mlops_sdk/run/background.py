@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk._logging import warn
@@ -90,13 +91,19 @@ class Background:
         self._hurry.wait(_PATIENCE_S)  # the first steps of a training, or all of a short one, come first
         for part, capture in (("system", self._system), ("git", self._git), ("packages", self._packages)):
             if part in self._parts or (part == "git" and "diff" in self._parts):
-                with contextlib.suppress(MlopsError, ValueError):
-                    self._emit(Kind.ENVIRONMENT, capture())
+                _say_failure(part, partial(self._record, capture))
         if self._emit_metrics is not None and not self._is_stopped:
-            from mlops_sdk.capture.system_metrics import SystemSampler
+            _say_failure("system metrics", self._sample)
 
-            self._sampler = SystemSampler(emit=self._emit_metrics)
-            self._sampler.start()
+    def _record(self, capture: Callable[[], JsonDict]) -> None:
+        self._emit(Kind.ENVIRONMENT, capture())
+
+    def _sample(self) -> None:
+        from mlops_sdk.capture.system_metrics import SystemSampler
+
+        assert self._emit_metrics is not None
+        self._sampler = SystemSampler(emit=self._emit_metrics)
+        self._sampler.start()
 
     def _git(self) -> JsonDict:
         from mlops_sdk.capture.git import capture_git
@@ -141,6 +148,16 @@ class Background:
         tail.uninstall()
         text = tail.text()
         return {"output": text} if text else {}
+
+
+def _say_failure(what: str, action: Callable[[], None]) -> None:
+    """Run `action`; one part that fails (its module cannot be read, say) must not cost the others."""
+    try:
+        action()
+    except (MlopsError, ValueError):  # a full or closed journal, which has said so itself
+        return
+    except Exception as error:
+        warn("mlops_sdk: %s could not be captured: %s: %s", what, type(error).__name__, error)
 
 
 def close_later(close: Callable[[], None]) -> threading.Thread:

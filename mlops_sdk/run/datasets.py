@@ -6,8 +6,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from mlops_sdk.entities import ArtifactRef
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.journal.records import Kind
 from mlops_sdk.run.emitting import Emitting
@@ -108,13 +109,11 @@ class DatasetLogging(Emitting):
     def _log_dataset(
         self, data: Any, name: Any, context: Any, target: Any, tags: Mapping[str, str] | None
     ) -> Fingerprint:
-        from mlops_sdk.fingerprint.fingerprint import Fingerprint
-
         try:
             return self._keep_dataset(_fingerprint(data, target), name, context, tags)
         except Exception as error:  # user objects are read here: anything may come out
             self._troubles.report(error, key=name if isinstance(name, str) else "dataset")
-            return Fingerprint(None, None, "", 0, error=words_of(error))
+            return _none_because(error)
 
     def _keep_dataset(
         self, made: Fingerprint, name: Any, context: Any, tags: Mapping[str, str] | None = None
@@ -198,9 +197,14 @@ class TrackedDataset:
             self._end(stream)
 
     def _start(self) -> Any:
-        from mlops_sdk.fingerprint.making import Stream
+        """What absorbs the batches; None when there can be none."""
+        try:
+            from mlops_sdk.fingerprint.making import Stream
 
-        return Stream(target=self._target)
+            return Stream(target=self._target)
+        except Exception as error:
+            self._run._troubles.report(error, key=self._name)
+            return None
 
     def _see(self, stream: Any, batch: Any) -> Any:
         """Absorb a batch; None from the first trouble on."""
@@ -233,6 +237,15 @@ def _fingerprint(data: Any, target: Any) -> Fingerprint:
     # row hashes are kept for an exact count of leaked rows; a file would have to be read again for them
     is_file = isinstance(data, (str, os.PathLike))
     return fingerprint(data, target=target, keep_rows=not is_file, progress=False)
+
+
+def _none_because(error: Exception) -> Fingerprint:
+    """A falsy fingerprint with `.error`; where even its module cannot be loaded, another reference that has both."""
+    try:
+        from mlops_sdk.fingerprint.fingerprint import Fingerprint
+    except (OSError, ImportError):
+        return cast("Fingerprint", ArtifactRef("dataset", error=words_of(error)))
+    return Fingerprint(None, None, "", 0, error=words_of(error))
 
 
 def _bounded(seen: list[Fingerprint]) -> list[Fingerprint]:

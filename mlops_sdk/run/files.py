@@ -74,27 +74,19 @@ class FileLogging:
 
     def log_dict(self, d: Mapping[str, Any] | list[Any], file: str, *, step: int | None = None) -> ArtifactRef:
         """Keep a mapping or list as JSON (or YAML, by the extension)."""
-        from mlops_sdk.values.media import render_json
-
-        return self._keep(file, lambda: self._artifacts.put_bytes(render_json(d, file), file, step=step))
+        return self._keep(file, lambda: self._put_rendered("json", d, file, step))
 
     def log_figure(self, fig: Any, file: str, *, step: int | None = None) -> ArtifactRef:
         """Keep a matplotlib or plotly figure as a picture, format by the extension."""
-        from mlops_sdk.values.media import render_figure
-
-        return self._keep(file, lambda: self._artifacts.put_bytes(render_figure(fig, file), file, step=step))
+        return self._keep(file, lambda: self._put_rendered("figure", fig, file, step))
 
     def log_image(self, img: Any, file: str, *, step: int | None = None) -> ArtifactRef:
         """Keep a PIL image or an array of shape (h, w), (h, w, 3) or (h, w, 4)."""
-        from mlops_sdk.values.media import render_image
-
-        return self._keep(file, lambda: self._artifacts.put_bytes(render_image(img, file), file, step=step))
+        return self._keep(file, lambda: self._put_rendered("image", img, file, step))
 
     def log_table(self, table: Any, file: str, *, step: int | None = None) -> ArtifactRef:
         """Keep a frame, a list of dicts or a dict of lists as CSV, JSON or Parquet, by the extension."""
-        from mlops_sdk.values.media import render_table
-
-        return self._keep(file, lambda: self._artifacts.put_bytes(render_table(table, file), file, step=step))
+        return self._keep(file, lambda: self._put_rendered("table", table, file, step))
 
     def log_model(
         self,
@@ -123,6 +115,13 @@ class FileLogging:
             Of the serialised model; `RunView.load_model` loads it.
         """
         return self._keep(name, lambda: self._put_model(model, name, input_example, metadata))
+
+    def _put_rendered(self, kind: str, value: Any, file: str, step: int | None) -> ArtifactRef:
+        """Loaded here, where what goes wrong is counted: a process may have no descriptor left to read a module with."""
+        from mlops_sdk.values import media
+
+        render: Callable[[Any, str], bytes] = getattr(media, f"render_{kind}")
+        return self._artifacts.put_bytes(render(value, file), file, step=step)
 
     def _put_model(self, model: Any, name: str, input_example: Any, extra: Mapping[str, Any] | None) -> ArtifactRef:
         from mlops_sdk.run import models

@@ -150,6 +150,10 @@ class MetricLogging(Emitting):
         Real numbers and 0-d arrays become metrics of one step; figures, images, tables, text and mappings artifacts
         named after their key. Anything else is counted, with the method that fits.
         """
-        from mlops_sdk.run.dispatch import log_by_type
 
-        self._guard(None, lambda: log_by_type(cast("Run", self), mapping, step))
+        def by_type() -> None:
+            from mlops_sdk.run.dispatch import log_by_type
+
+            log_by_type(cast("Run", self), mapping, step)
+
+        self._guard(None, by_type)

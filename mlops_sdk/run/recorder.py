@@ -9,15 +9,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_sdk.blobs.durable import make_directories
 from mlops_sdk.courier import recovery
 from mlops_sdk.courier.courier import courier, uplink
 from mlops_sdk.courier.route import Opened, Route
 from mlops_sdk.errors import StoreUnavailableError
 from mlops_sdk.journal import filesystem
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import Kind
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 from mlops_sdk.run import background
-from mlops_sdk.stores.location import make_directories, spool_of
+from mlops_sdk.stores.location import spool_of
 from mlops_sdk.stores.remote import RemotePlace
 
 if TYPE_CHECKING:

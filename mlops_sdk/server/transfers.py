@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_sdk.blobs.durable import make_directories
 from mlops_sdk.errors import IntegrityError
 from mlops_sdk.server.bodies import RefusedError
-from mlops_sdk.stores.location import make_directories
 
 if TYPE_CHECKING:
     from mlops_sdk.stores.protocol import Blobs

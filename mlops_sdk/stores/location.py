@@ -13,6 +13,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_sdk.blobs.durable import make_directories
 from mlops_sdk.errors import StoreUnavailableError
 
 DIRECTORY = ".mlops"
@@ -177,25 +178,6 @@ def _make(path: Path, shared: bool) -> bool:
         ignore.write_text("*\n", encoding="ascii")
         os.chmod(ignore, 0o600)
     return is_new
-
-
-def make_directories(path: Path) -> None:
-    """Make a directory with what is missing above it, all of it private, whatever the umask.
-
-    Raises
-    ------
-    OSError
-    """
-    if path.is_dir():
-        return
-    make_directories(path.parent)
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        if not path.is_dir():
-            raise
-    else:
-        os.chmod(path, 0o700)  # a umask may have taken more away
 
 
 def _refuse_foreign(path: Path) -> None:

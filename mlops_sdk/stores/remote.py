@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from mlops_sdk import config
 from mlops_sdk._logging import warn
+from mlops_sdk.blobs.durable import make_directories
 from mlops_sdk.errors import MlopsError, StoreUnavailableError
-from mlops_sdk.stores.location import make_directories
 from mlops_sdk.stores.opening import Place, open_place
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.testing.batches import Clock, WriterScript
@@ -43,5 +44,6 @@ def __getattr__(name: str) -> Any:
     import pytest
 
     module = f"{__name__}.{_LATER[name]}"
-    pytest.register_assert_rewrite(module)
+    if module not in sys.modules:  # else it is too late, and pytest warns
+        pytest.register_assert_rewrite(module)
     return getattr(importlib.import_module(module), name)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from mlops_sdk import testing
 from mlops_sdk.entities import MetricSeries, RunHead, RunQuery
 from mlops_sdk.errors import MlopsError
 from mlops_sdk.journal.records import Batch, Decoded, Kind, decode
@@ -181,3 +182,9 @@ def test_observations_tell_apart_what_compares_equal() -> None:
         assert differences(observed(0.0, lr=1), other) != []
     (first, *_) = differences(observed(1.0), observed(2.0))
     assert first.startswith("/runs/run-1/metrics/loss/first")
+
+
+def test_what_was_imported_already_is_found_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest warns of asserts that it is too late to rewrite, and warnings may be errors."""
+    monkeypatch.setitem(testing._LATER, "Clock", "batches")
+    assert testing.__getattr__("Clock") is Clock

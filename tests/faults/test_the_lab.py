@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 if not sys.platform.startswith("linux"):
     pytest.skip("the laboratory forks, mounts and reads /proc", allow_module_level=True)
 
-from crash_lab import damage, disk, forks, kill, signals, sync
+import mlops_sdk
+from crash_lab import damage, disk, forks, kill, signals, stalls, storms, sync, syscalls
 from crash_lab.isolated import in_child
 from crash_lab.journals import MODES, define_keys, mixed, open_journal, records_of, recovered_records, where_it_differs
 from crash_lab.report import Findings, Harness, SkipError, Task, line, skipped_line
@@ -156,6 +158,36 @@ def test_a_record_of_another_process_is_found() -> None:
     found = Findings()
     Silent().check(found, [("thread 0", 0, b"\0" * 8), ("child", 0, b"\0" * 8)])
     assert found.violations
+
+
+def test_what_failing_calls_cost_must_have_been_counted(tmp_path: Path) -> None:
+    def read(logged: int, dropped: int, flushed: int) -> list[str]:
+        found = Findings()
+        syscalls._read(tmp_path, logged, dropped, flushed, found)
+        return found.violations
+
+    with mlops_sdk.start_run(tracking_uri=tmp_path, run_id="r", capture=False, system_metrics=False) as run:
+        for step in range(10):
+            run.log_metric("loss", step / 3, step=step)
+        run.log_metric("k3", 3.0, step=0)
+    assert read(10, 0, 10) == []
+    assert read(12, 2, 10) == []
+    assert "2 of 12 are missing, 1 were counted" in read(12, 1, 10)[0]
+    assert "10 records, 9 were logged" in read(9, 0, 9)[0]
+    view, found = mlops_sdk.get_run("r", tracking_uri=tmp_path), Findings()
+    storms._compare(found, view, 3, 1)
+    assert found.violations == []
+    storms._compare(found, view, 3, 2)
+    assert "2 acknowledged, 1 found" in found.violations[0]
+
+
+def test_a_process_is_over_when_its_program_is(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert not stalls._is_over(child.pid)
+        assert child.stdin is not None
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert stalls._is_over(child.pid)
 
 
 def test_a_hole_between_batches_is_found(tmp_path: Path) -> None:

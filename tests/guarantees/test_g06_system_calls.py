@@ -20,6 +20,7 @@ import pytest
 
 import mlops_sdk
 from mlops_sdk import MlopsError
+from tests.guarantees import processes
 from tests.guarantees.every_call import QUICK, QUIET, call_all
 
 NAMES = [
@@ -148,3 +149,39 @@ def test_no_failing_system_call_reaches_the_program(
     assert uncaught == []
     assert n_failed > n_sessions / 2
     print(f"G6 system calls ({journal}): {n_sessions} sessions, {n_failed} failures, {n_calls} calls, 0 exceptions")
+
+
+_NO_DESCRIPTOR = """
+import os, resource, sys, threading
+from pathlib import Path
+import joblib, matplotlib.figure, numpy  # what the calls are given
+import mlops_sdk
+from tests.guarantees import processes
+from tests.guarantees.every_call import CALLS, QUIET, a_file, a_tree, call_all
+files = Path(sys.argv[1]) / "files"
+a_file(files), a_tree(files)
+uncaught = []
+threading.excepthook = lambda args: uncaught.append(args.exc_value)
+run = mlops_sdk.start_run(tracking_uri=Path(sys.argv[1]) / "store", run_id="r", **QUIET)
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+print(call_all(run, files, [name for name in CALLS if "artifact" not in name]))
+refs = [run.log_artifact(files / "report.txt"), run.log_artifacts(files / "tree")]
+assert not any(refs), refs
+for step in range(5_000):
+    run.log_metric("loss", step / 3, step=step)
+resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+run.finish()
+dropped = run.health()["dropped"]
+assert dropped or mlops_sdk.get_run("r", tracking_uri=Path(sys.argv[1]) / "store").summary("loss").count > 5_000
+assert not uncaught, uncaught
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
+def test_a_process_without_a_descriptor_left_trains_on(tmp_path: Path) -> None:
+    """In a fresh interpreter: modules that are loaded when they are first used cannot be read either."""
+    done = processes.run(_NO_DESCRIPTOR, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20

@@ -15,8 +15,9 @@ import pytest
 
 from mlops_sdk.courier.route import Route, Sink
 from mlops_sdk.entities import RunQuery
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import Kind
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 from mlops_sdk.stores.http.client import Patience
 from mlops_sdk.stores.http.store import HTTPStore
 from mlops_sdk.stores.sqlite.store import SQLiteStore

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mlops_sdk.blobs.durable import make_directories
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.stores.location import make_directories
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _PORTS = {"http": 80, "https": 443}

@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from mlops_sdk.blobs.durable import make_directory
+from mlops_sdk.blobs.durable import make_directories
 from mlops_sdk.errors import StoreUnavailableError
 
 _SHARED = stat.S_ISGID | stat.S_IWGRP
@@ -31,7 +31,7 @@ def prepare(directory: Path) -> int:
         If it cannot be made.
     """
     if not directory.is_dir():
-        make_directory(directory)
+        make_directories(directory)
     is_shared = directory.stat().st_mode & _SHARED == _SHARED
     if not is_shared:
         refuse_somebody_elses(directory)

@@ -14,8 +14,9 @@ import pytest
 import mlops_sdk
 from mlops_sdk.cli import journals
 from mlops_sdk.journal import reader
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import SLOT_BYTES, Kind
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 from tests.unit.cli.conftest import Mlops, from_json
 
 APPENDED = JournalOptions(is_mapped=False)

@@ -11,8 +11,9 @@ from typing import Any, cast
 from mlops_sdk.courier.route import Route, Sink
 from mlops_sdk.entities import WriterState
 from mlops_sdk.errors import SequenceGapError
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES, Batch, decode
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 from mlops_sdk.stores.protocol import Store
 
 SMALL = HEADER_BYTES + 32 * SLOT_BYTES

@@ -16,8 +16,9 @@ from mlops_sdk.courier.recovery import sweep
 from mlops_sdk.courier.route import Route, Sink
 from mlops_sdk.entities import RunQuery
 from mlops_sdk.errors import MlopsError, SequenceGapError, StoreCorruptError, StoreError, StoreUnavailableError
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES, Batch, Kind, encode_frame, encode_point
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 from mlops_sdk.stores.memory import MemoryStore
 from mlops_sdk.stores.protocol import Store
 from tests.unit.courier.failing import SMALL, FailingStore, journal_in, log, route_to

@@ -15,8 +15,9 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from mlops_sdk.journal import writer
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES, Kind
-from mlops_sdk.journal.writer import Journal, JournalFullError, JournalOptions
+from mlops_sdk.journal.writer import Journal, JournalFullError
 from tests.unit.journal.reading import said_by
 
 OURS = str(Path(writer.__file__).parent)

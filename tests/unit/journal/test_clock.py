@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mlops_sdk.journal import writer
+from mlops_sdk.journal import chain
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import Kind, decode
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 from tests.unit.journal.reading import batches_of
 
 YEAR_NS = 365 * 86_400 * 1_000_000_000
@@ -86,8 +87,8 @@ def test_after_a_suspend_times_are_wall_times_again(open_journal: Open, monkeypa
     journal.point("a", 0.0, 0)
     assert not journal.reanchor()
     asleep_ns = 3_600_000_000_000
-    now = writer._suspended_ns()
-    monkeypatch.setattr(writer, "_suspended_ns", lambda: now + asleep_ns)
+    now = chain._suspended_ns()
+    monkeypatch.setattr(chain, "_suspended_ns", lambda: now + asleep_ns)
     assert journal.reanchor()
     assert not journal.reanchor()
     journal.point("a", 0.0, 1)
@@ -102,7 +103,7 @@ def test_after_a_suspend_times_are_wall_times_again(open_journal: Open, monkeypa
 def test_a_closed_journal_is_not_anchored_anew(open_journal: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = open_journal()
     journal.close()
-    monkeypatch.setattr(writer, "_suspended_ns", lambda: 10**18)
+    monkeypatch.setattr(chain, "_suspended_ns", lambda: 10**18)
     assert not journal.reanchor()
     assert len(journal._segments) == 1
 

@@ -16,9 +16,10 @@ import pytest
 
 from mlops_sdk.entities import SILENT_AFTER_S
 from mlops_sdk.journal import liveness, reader
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.liveness import WriterLock, identity, judge
 from mlops_sdk.journal.records import WriterHeader
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 from tests.unit.journal.reading import said_by
 
 pytestmark = pytest.mark.timeout(60)

@@ -57,7 +57,8 @@ PROGRAM = """
 from pathlib import Path
 from mlops_sdk.journal import filesystem, liveness, reader
 from mlops_sdk.journal.records import Kind, decode
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.chain import JournalOptions
+from mlops_sdk.journal.writer import Journal
 
 root = Path(sys.argv[1])
 assert (liveness.fcntl is None) == ("fcntl" in sys.modules and sys.modules["fcntl"] is None)

@@ -13,6 +13,7 @@ import pytest
 
 from mlops_sdk.errors import StoreVersionError
 from mlops_sdk.journal import reader
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import (
     DROP_SLOT,
     FRAME_FLAG,
@@ -24,7 +25,7 @@ from mlops_sdk.journal.records import (
     encode_header,
     encode_point,
 )
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 from tests.unit.journal.reading import logged, said, said_on_disk
 
 SMALL = HEADER_BYTES + 16 * SLOT_BYTES

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from mlops_sdk.journal import chain
 from mlops_sdk.journal import segment as segment_module
-from mlops_sdk.journal import writer as writer_module
+from mlops_sdk.journal.chain import JournalOptions
 from mlops_sdk.journal.records import HEADER_BYTES, SLOT_BYTES
 from mlops_sdk.journal.segment import AppendedSegment, Segment
-from mlops_sdk.journal.writer import Journal, JournalOptions
+from mlops_sdk.journal.writer import Journal
 from tests.unit.journal.reading import said_by, said_on_disk
 
 Held = Callable[[Segment], int]
@@ -186,7 +187,7 @@ def test_a_rescue_on_a_full_disk_is_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(segment_module, "prepare", full)
-        patch.setattr(writer_module, "prepare", full)
+        patch.setattr(chain, "prepare", full)
         for _ in range(3):
             with pytest.raises(OSError, match="No space left"):
                 journal.sync()

@@ -360,14 +360,46 @@ def test_leaving_keeps_the_files_and_removing_deletes_them(open_journal: Open, t
     assert said_on_disk(left.directory) == [("a", 1, 1.0)]
 
 
-def test_a_closed_journal_leaves_no_spare(open_journal: Open) -> None:
+def test_a_journal_that_was_left_has_no_spare(open_journal: Open) -> None:
     journal = open_journal()
     journal.define("a")
     while journal._segment.published() * 2 <= SMALL:
         journal.point("a", 0.0)
     journal.prepare_spare()
-    journal.close()
+    journal.leave()
     journal.prepare_spare()
+    assert files(journal) == ["00000001.seg", "alive"]
+
+
+def test_closing_waits_for_no_disk(open_journal: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is called by the thread that trains: a file system that hangs must not hold it."""
+    journal = open_journal()
+    journal.define("a")
+    while journal._segment.published() * 2 <= SMALL:
+        journal.point("a", 0.0)
+    journal.prepare_spare()
+    goes_on, entered = threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> None:
+        entered.set()
+        goes_on.wait(30)
+
+    for name in ("rename", "unlink", "link", "open", "fsync", "fdatasync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, hang)
+            entered.clear()
+            journal.close()
+            assert not entered.is_set(), name
+    rolling = threading.Thread(target=lambda: [journal._lock.acquire(), hang(), journal._lock.release()])
+    rolling.start()
+    entered.wait(10)
+    began = time.monotonic()
+    journal.close()
+    assert time.monotonic() - began < 10
+    assert rolling.is_alive()
+    goes_on.set()
+    rolling.join()
+    journal.leave()
     assert files(journal) == ["00000001.seg", "alive"]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import mlops_sdk
 from mlops_sdk import AmbiguousRunError, FilterSyntaxError, InvalidValueError, RunNotFoundError
+from mlops_sdk.stores.sqlite.store import SQLiteStore
 
 QUIET = {"capture": False, "system_metrics": False}
 ORDERS = ["start_time", "end_time", "duration_s", "git.commit", "git.branch", "git.dirty", "name", "status", "run_id",
@@ -130,3 +131,16 @@ def test_long_series_are_whole_unless_fewer_are_asked_for(tmp_path: Path) -> Non
     assert len(few) <= 100
     assert few.value.max() == 1.0
     assert few.step[[0, -1]].tolist() == [0, 9_999]
+
+
+def test_a_whole_id_is_not_looked_for_among_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mlops_sdk.start_run(tracking_uri=tmp_path, capture=False, system_metrics=False) as run:
+        pass
+    asked = []
+    find = SQLiteStore.find
+    monkeypatch.setattr(SQLiteStore, "find", lambda store, query: asked.append(query) or find(store, query))
+    assert mlops_sdk.get_run(run.run_id, tracking_uri=tmp_path).run_id == run.run_id
+    assert [query.id_like for query in asked] == [None]
+    with pytest.raises(RunNotFoundError):
+        mlops_sdk.get_run("0" * 36, tracking_uri=tmp_path)
+    assert mlops_sdk.get_run(run.run_id[:-1], tracking_uri=tmp_path).run_id == run.run_id
