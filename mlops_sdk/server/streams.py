@@ -18,7 +18,7 @@ from mlops_sdk.errors import InvalidValueError
 if TYPE_CHECKING:
     from mlops_sdk.server.transfers import Uploads
 
-_BLOCK_BYTES = 2 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 async def receive(uploads: Uploads, sha256: str, offset: int, total: int, body: AsyncIterator[bytes]) -> int:
