@@ -30,7 +30,7 @@ def export(run: tuple[str, ...], *, output: Path, store: str | None) -> None:
     from mlops_sdk.moving.archive import export_runs
     from mlops_sdk.query.search import resolve
 
-    place = need_place(store)
+    place = _itself(need_place(store))
     run_ids = [resolve(place, text).run_id for text in run]
     written = export_runs(place.store, run_ids, output)
     terminal.write(f"wrote {count(len(written), 'run')} to {escape(str(output))}: {_sizes(written)}")
@@ -67,7 +67,7 @@ def copy(filter: str | None, *, source: str, target: str, experiment: str | None
     from mlops_sdk.moving.copying import copy_run
     from mlops_sdk.query.search import search
 
-    there = need_place(source)
+    there = _itself(need_place(source))
     found = search(there, filter, experiment=experiment)
     place = _place_to_fill(target)
     _report(copy_run(there.store, place.store, view.run_id) for view in reversed(list(found)))
@@ -76,7 +76,15 @@ def copy(filter: str | None, *, source: str, target: str, experiment: str | None
 def _place_to_fill(store: str | None) -> Place:
     from mlops_sdk.stores.opening import open_place
 
-    return open_place(store, make=True)
+    return _itself(open_place(store, make=True))
+
+
+def _itself(place: Place) -> Place:
+    """Of a server, the server: what this machine has of its runs is no stand-in when all of them are meant."""
+    from mlops_sdk.stores.opening import Place
+    from mlops_sdk.stores.remote import RemotePlace
+
+    return Place(place.uri, lambda: place.server) if isinstance(place, RemotePlace) else place
 
 
 def _report(copied: Iterator[Copied]) -> None:
