@@ -35,7 +35,7 @@ def client(root: Path, number: int, place: Place, rounds: int, sent: list[int]) 
     journal = Journal(root, f"run-{number}", options=JournalOptions(is_mapped=False))
     journal.event(Kind.RUN, {"name": f"run-{number}", "experiment": "chaos"})
     journal.define("loss")
-    route = Route(journal, [Sink(place)])
+    route = Route(journal, [Sink(place=place)])
     for step in range(rounds):
         journal.point("loss", number + step / 7, step)
         if step % 10 == 0:
