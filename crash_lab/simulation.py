@@ -184,20 +184,22 @@ def simulate(seed: object) -> str:
 
 
 def _machines(chance: random.Random) -> list[Machine]:
-    """Copies of one spool: the first few records in common, the rest each machine's own."""
-    common = _logged(chance, chance.randrange(1, 6), "common", ())
-    copies = [Spool(list(common.records), list(common.said)) for _ in range(chance.choice((1, 2, 2, 2, 3)))]
-    for number, spool in enumerate(copies):
-        more = _logged(chance, chance.randrange(0, 7), f"own{number}", ("common",))
-        spool.records += more.records
-        spool.said += more.said
+    """Copies of one spool, and copies of copies: some records in common, the rest each machine's own."""
+    spools = [_logged(chance, chance.randrange(1, 6), "common", 1)]
+    copies = []
+    for number in range(chance.choice((1, 2, 2, 3, 3))):
+        base = chance.choice(spools)
+        end = chance.randrange(1, len(base.records) + 1)
+        n_said = sum(b'"id"' not in record for record in base.records[:end])
+        more = _logged(chance, chance.randrange(0, 7), f"own{number}", number + 2)
+        copies.append(Spool(base.records[:end] + more.records, base.said[:n_said] + more.said))
+        spools.append(copies[-1])
     return [Machine(spool) for spool in copies]
 
 
-def _logged(chance: random.Random, n: int, name: str, known: tuple[str, ...]) -> Spool:
+def _logged(chance: random.Random, n: int, name: str, key_id: int) -> Spool:
     """Some records: definitions where needed, points, datasets."""
     spool, seed = Spool([], []), _HEADER.seed
-    key_id = 1 + len(known)
     spool.records.append(encode_frame(Kind.KEY, 0, {"id": key_id, "name": name}, seed))
     for step in range(n):
         if chance.random() < 0.2:
@@ -205,7 +207,7 @@ def _logged(chance: random.Random, n: int, name: str, known: tuple[str, ...]) ->
             spool.records.append(encode_frame(Kind.DATASET, step, {"name": text}, seed))
             spool.said.append(text)
         else:
-            under = chance.choice((name, *known))
+            under = chance.choice((name, "common"))
             value = struct.unpack("<d", struct.pack("<q", chance.getrandbits(62)))[0]
             number = key_id if under == name else 1
             spool.records.append(encode_point(number, step, step, value, seed))
