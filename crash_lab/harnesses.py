@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from crash_lab import adoption, clock, damage, disk, forks, kill, kill_run, power, signals, simulation, sync, threads
+from crash_lab import (
+    adoption,
+    clock,
+    damage,
+    disk,
+    forks,
+    kill,
+    kill_run,
+    network,
+    power,
+    server_power,
+    signals,
+    simulation,
+    sync,
+    threads,
+)
 from crash_lab.report import Harness
 
 _ALL = [
@@ -24,6 +39,8 @@ _ALL = [
     Harness("failed-sync", "G11", sync.run, short=160, long=2_000),
     Harness("power-cut", "G2", power.run, short=10, long=2_000),
     Harness("adoption", "G4", adoption.run, short=6, long=1_000),
+    Harness("network", "G4", network.run, short=200, long=100_000),
+    Harness("server-power", "G5", server_power.run, short=2, long=5_000),
     Harness("simulation", "G4", simulation.run, short=10_000, long=1_000_000),
     Harness("clock", "G18", clock.run, short=50, long=2_000),
 ]

@@ -78,7 +78,9 @@ class Delivery:
     def diverged(self, error: DivergedError) -> bool:
         """The store has another history behind some record: what follows branches off; returns whether it can."""
         sent, self._sent = self._sent, None
-        if self.opening is not None or sent is None:  # how a branch begins follows from the records: this store is broken
+        if (
+            self.opening is not None or sent is None
+        ):  # how a branch begins follows from the records: this store is broken
             self.opening = None
             return False
         self.opening = Branch.off(sent, error)

@@ -110,5 +110,3 @@ def send(target: Blobs, path: Path, digest: str) -> None:
         if blob.is_new:
             target.remove(blob.sha256)
         raise IntegrityError(f"blob {digest[:12]}", digest, blob.sha256)
-
-

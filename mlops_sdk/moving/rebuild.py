@@ -118,9 +118,7 @@ def _writer_id(identity: Identity, index: int) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _header(
-    identity: Identity, index: int, role: str, rank: int | None, state: WriterState | None
-) -> WriterHeader:
+def _header(identity: Identity, index: int, role: str, rank: int | None, state: WriterState | None) -> WriterHeader:
     host, pid = (state.host, state.pid) if state else ("", 0)
     return WriterHeader(identity.run_id, _writer_id(identity, index), role=role, rank=rank, host=host, pid=pid)
 
@@ -271,5 +269,3 @@ def _end(cast: Sequence[_Writer], head: RunHead, parts: RunParts) -> None:
     if head.status != "RUNNING" and not head.is_provisional:
         said = {"status": head.status, "end_reason": head.end_reason}
         cast[0].event(Kind.STATUS, head.heard_ns if head.end_ns is None else head.end_ns, said)
-
-

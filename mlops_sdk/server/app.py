@@ -24,8 +24,8 @@ from mlops_sdk.server.guard import API, Guard
 from mlops_sdk.server.ingest import BusyError, Ingest
 from mlops_sdk.server.limits import Limits
 from mlops_sdk.server.metrics import Metrics
-from mlops_sdk.server.transfers import Uploads, check_digest
 from mlops_sdk.server.streams import read_ahead, receive
+from mlops_sdk.server.transfers import Uploads, check_digest
 from mlops_sdk.stores.http import faults, wire
 
 try:

@@ -67,7 +67,9 @@ async def pieces(request: Request, limits: Limits, most_bytes: int) -> AsyncIter
     now = asyncio.get_running_loop().time
     deadline, size = now() + limits.body_s, 0
     try:
-        async with asyncio.timeout(None) as patience:  # one for all: a task and a timer for each piece cost more than the piece
+        async with asyncio.timeout(
+            None
+        ) as patience:  # one for all: a task and a timer for each piece cost more than the piece
             patience.reschedule(min(now() + limits.idle_s, deadline))
             async for piece in request.stream():
                 patience.reschedule(None)

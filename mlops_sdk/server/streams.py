@@ -59,7 +59,7 @@ def _start_writing(uploads: Uploads, sha256: str, offset: int, block: list[bytes
 
 async def read_ahead(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
     """The bytes of a file from `start` to `end`: the next are read while these are sent."""
-    with path.open("rb", buffering=0) as file:  # noqa: ASYNC230 - of the local disk
+    with path.open("rb", buffering=0) as file:
         file.seek(start)
         left = end - start
         reading = _start_reading(file, left)

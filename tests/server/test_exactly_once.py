@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from crash_lab.chaos import Chaos, proxy
 from mlops_sdk.courier.route import Route, Sink
 from mlops_sdk.entities import RunQuery
 from mlops_sdk.journal.records import Kind
@@ -20,7 +21,6 @@ from mlops_sdk.journal.writer import Journal, JournalOptions
 from mlops_sdk.stores.http.client import Patience
 from mlops_sdk.stores.http.store import HTTPStore
 from mlops_sdk.stores.sqlite.store import SQLiteStore
-from tests.server.chaos import Chaos, proxy
 from tests.server.running import server
 
 

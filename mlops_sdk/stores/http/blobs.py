@@ -201,7 +201,11 @@ class HTTPBlobs:
                     read_into = _reader(answer)
                     while size := arriving.take(read_into):
                         progress.update(size)
-                except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+                except (
+                    requests.exceptions.RequestException,
+                    urllib3.exceptions.HTTPError,
+                    http.client.HTTPException,
+                ) as error:
                     raise StoreUnavailableError(f"{self._client.uri}: the download broke off: {error}") from error
                 except OSError as error:
                     if arriving.has_failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ def rich(store: Store) -> str:
     """A run with everything: two writers, a rewind, odd values, artifacts in versions, lineage."""
     blobs = [store.blobs.put_bytes(text) for text in (b"one", b"two", b"")]
     owner = WriterScript("r", "w0", rank=0).run(**PAYLOAD, parent="p", description="d")
-    owner.params({"C": 1.5, "big": 2**70, "none": None, "n": {"a": [1, "x"]}.__str__()}).event(
+    owner.params({"C": 1.5, "big": 2**70, "none": None, "n": "text"}).event(
         Kind.PARAMS, {"params": [], "config": {"C": 1.5, "deep": {"a": [1, None]}}}
     )
     owner.event(Kind.TAGS, {"set": {"team": "growth", "ü/x": "=1+1"}})
@@ -55,18 +55,18 @@ def rich(store: Store) -> str:
 
 
 @pytest.fixture(params=[MemoryStore, None], ids=["from memory", "from SQLite"])
-def source(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     store: Store = request.param() if request.param else SQLiteStore(tmp_path / "source")
-    request.addfinalizer(store.close)
     rich(store)
-    return store
+    yield store
+    store.close()
 
 
 @pytest.fixture
-def target(tmp_path: Path, request: pytest.FixtureRequest) -> SQLiteStore:
+def target(tmp_path: Path) -> Iterator[SQLiteStore]:
     store = SQLiteStore(tmp_path / "target")
-    request.addfinalizer(store.close)
-    return store
+    yield store
+    store.close()
 
 
 def test_a_copy_is_equal_in_all_that_can_be_read(source: Store, target: SQLiteStore) -> None:
@@ -86,7 +86,8 @@ def test_a_copy_is_equal_in_all_that_can_be_read(source: Store, target: SQLiteSt
     assert repr((was.metrics, was.artifacts, was.config)) == repr((now.metrics, now.artifacts, now.config))
     (head,) = target.find(RunQuery())
     assert head == source.find(RunQuery())[0]
-    assert target.fsck() == [] and target.rejected() == []
+    assert target.fsck() == []
+    assert target.rejected() == []
     assert target.blobs.path(now.artifacts[1].sha256).read_bytes() == b"two"
 
 
@@ -160,7 +161,7 @@ def test_through_a_file_and_back(source: Store, target: SQLiteStore, tmp_path: P
     assert {each.name for each in tmp_path.iterdir()} <= {"x.mlops", "again.mlops", "source", "target"}
 
 
-def rewrite(path: Path, change: Callable[[dict[str, bytes]], None], **options: object) -> None:
+def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     change(members)
@@ -274,7 +275,9 @@ def test_the_commands(tmp_path: Path) -> None:
     assert run("export", "run-1", "@1", "-o", tmp_path / "x", "--store", here)[1].startswith("wrote 2 runs")
     code, said = run("import", tmp_path / "x", "--store", there)
     assert (code, said.splitlines()[0]) == (0, "2 runs arrived: 2 points, 2 artifacts, verified; 0 runs were there")
-    assert run("copy", "--from", here, "--to", there)[1].startswith("1 run arrived: 1 point, 1 artifact, verified; 2 runs were there")
+    assert run("copy", "--from", here, "--to", there)[1].startswith(
+        "1 run arrived: 1 point, 1 artifact, verified; 2 runs were there"
+    )
     assert run("copy", "--from", here, "--to", third, "metrics.acc > 0.5")[1].startswith("1 run arrived")
     found = mlops_sdk.search_runs(tracking_uri=there)
     assert [each.artifact("note.txt").read_text() for each in found] == ["hello"] * 3
