@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from mlops_sdk.blobs.copying import write_all
 
@@ -41,7 +42,7 @@ class Arriving:
         self._filled: queue.SimpleQueue[tuple[bytearray, int]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._hash, name="mlops-hash", daemon=True)
 
-    def __enter__(self) -> Arriving:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

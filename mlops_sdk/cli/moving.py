@@ -37,7 +37,7 @@ def export(run: tuple[str, ...], *, output: Path, store: str | None) -> None:
 
 
 @command("import", "mlops import runs.mlops", "mlops import runs.mlops --store http://tracking:5000")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @store_option
 def import_(file: Path, *, store: str | None) -> None:
     """Bring the runs of a file that `mlops export` wrote into a store.

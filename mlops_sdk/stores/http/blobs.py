@@ -91,7 +91,7 @@ class HTTPBlobs:
             If the file was changed while it was sent.
         """
         source.seek(0)
-        sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+        sha256 = hashlib.file_digest(source, "sha256").hexdigest()  # type: ignore[arg-type]  # binary files have `readinto`
         return self._put(source, sha256, source.tell(), progress)
 
     def _put(self, source: BinaryIO, sha256: str, size: int, progress: Progress | None) -> Blob:

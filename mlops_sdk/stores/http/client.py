@@ -166,7 +166,7 @@ class Client:
             return self._session().request(
                 method,
                 f"{self.uri}{path}",
-                data=data,  # type: ignore[arg-type]  # its stubs do not know that what has `read` and a length may be sent
+                data=data,
                 headers={**(headers or {}), **self._authorisation()},
                 timeout=(patience.connect_s, patience.read_s),
                 allow_redirects=False,
