@@ -13,6 +13,7 @@ from crash_lab import (
     network,
     power,
     server_power,
+    shared_home,
     signals,
     simulation,
     sync,
@@ -41,6 +42,7 @@ _ALL = [
     Harness("adoption", "G4", adoption.run, short=6, long=1_000),
     Harness("network", "G4", network.run, short=200, long=100_000),
     Harness("server-power", "G5", server_power.run, short=2, long=5_000),
+    Harness("shared-home", "G4", shared_home.run, short=1, long=500),
     Harness("simulation", "G4", simulation.run, short=10_000, long=1_000_000),
     Harness("clock", "G18", clock.run, short=50, long=2_000),
 ]
