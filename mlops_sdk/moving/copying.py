@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops_sdk.blobs.progress import transfer_progress
 from mlops_sdk.errors import IntegrityError, RunExistsError
 from mlops_sdk.moving.identity import Identity, head_of, identify, parts_of
 from mlops_sdk.moving.rebuild import rebuild, writer_ids
@@ -105,7 +106,8 @@ def send(target: Blobs, path: Path, digest: str) -> None:
     IntegrityError
         If its bytes are not those of the digest.
     """
-    blob = target.put_file(path)
+    with transfer_progress(path.stat().st_size, digest[:12]) as progress:
+        blob = target.put_file(path, progress=progress)
     if blob.sha256 != digest:
         if blob.is_new:
             target.remove(blob.sha256)
