@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import estimators, fingerprints, hard, queries, report, workloads
+from benchmarks import estimators, fingerprints, hard, queries, remote, report, workloads
 from benchmarks.workloads import Row
 
 
@@ -32,6 +32,7 @@ def _workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "frames": queries.frames,
         "history": queries.history,
         "shell": queries.shell,
+        "remote": lambda: remote.remote(quick=quick),
         "search": lambda: estimators.grid_search(2 if quick else 5),
         "fit": estimators.small_fit,
     }

@@ -31,8 +31,8 @@ import mlops_sdk
 from crash_lab.isolated import in_child
 from crash_lab.report import Findings, SkipError, Task
 
-_SHUTDOWN = 0x8004587D
-_DROP_EVERYTHING, _KEEP_THE_LOG = 2, 1
+SHUTDOWN = 0x8004587D
+DROP_EVERYTHING, _KEEP_THE_LOG = 2, 1
 _IMAGE_BYTES = 96 << 20
 _LATE_S = 1.0
 """What was logged longer ago than this is promised without a flush..."""
@@ -74,7 +74,7 @@ def run(task: Task) -> Findings:
     """Cut the power `task.trials` times."""
     found, told = Findings(), _Told()
     image, point = task.root / "disk.img", task.root / "disk"
-    _make(image)
+    make_image(image)
     point.mkdir()
     promised = 0
     for trial in range(1, task.trials + 1):
@@ -82,11 +82,11 @@ def run(task: Task) -> Findings:
         is_long = trial % _LONG_EVERY == 0
         life_s = task.random.uniform(2.2, 2.8) if is_long else task.random.uniform(0.0, 0.3)
         mode, options = task.random.choice(("mmap", "append")), task.random.choice(_OPTIONS)
-        flag = task.random.choice((_DROP_EVERYTHING, _DROP_EVERYTHING, _KEEP_THE_LOG))
+        flag = task.random.choice((DROP_EVERYTHING, DROP_EVERYTHING, _KEEP_THE_LOG))
         store = point / f"store{trial}"
-        with _mounted(image, point, options):
+        with mounted(image, point, options):
             least = _train_and_cut(store, told, mode, life_s, flag)
-        with _mounted(image, point, options):
+        with mounted(image, point, options):
             before = len(found.violations)
             in_child(partial(_read, store, least), found, limit_s=60)  # counts the trial
             shutil.rmtree(store, ignore_errors=True)
@@ -96,7 +96,14 @@ def run(task: Task) -> Findings:
     return found
 
 
-def _make(image: Path) -> None:
+def make_image(image: Path) -> None:
+    """Make an ext4 in a file.
+
+    Raises
+    ------
+    SkipError
+        If the tools are missing.
+    """
     if not all(map(shutil.which, ("mkfs.ext4", "mount", "losetup"))):
         raise SkipError("mkfs.ext4, mount or losetup is not there")
     with image.open("wb") as file:
@@ -105,7 +112,14 @@ def _make(image: Path) -> None:
 
 
 @contextlib.contextmanager
-def _mounted(image: Path, point: Path, options: str) -> Iterator[None]:
+def mounted(image: Path, point: Path, options: str) -> Iterator[None]:
+    """Mount it, and unmount it again, dead or alive.
+
+    Raises
+    ------
+    SkipError
+        If mounting is refused.
+    """
     done = subprocess.run(["mount", "-o", f"loop,{options}", image, point], capture_output=True, text=True)
     if done.returncode:
         raise SkipError(f"mounting an ext4 is refused: {done.stderr.strip()}")
@@ -142,7 +156,7 @@ def _train_and_cut(store: Path, told: _Told, mode: str, life_s: float, flag: int
         time.sleep(0.005)
     flushed = told.flushed
     cut = time.monotonic()
-    fcntl.ioctl(disk, _SHUTDOWN, struct.pack("I", flag))
+    fcntl.ioctl(disk, SHUTDOWN, struct.pack("I", flag))
     os.close(disk)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

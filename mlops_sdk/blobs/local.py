@@ -172,6 +172,38 @@ class LocalBlobs:
         with self._storing():
             return self._intake(lambda target: copy_and_hash(descriptor, target, progress=progress))
 
+    def adopt(self, path: str | Path, sha256: str, size_bytes: int, *, sync: bool = True) -> Blob:
+        """Move a file of this file system into the store, without a copy.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            A file that nobody writes to any more; gone afterwards.
+        sha256 : str
+            Of its bytes, computed by the caller while they were written.
+        size_bytes : int
+        sync : bool
+            Make it durable; a cache need not be.
+
+        Raises
+        ------
+        InvalidValueError
+            If `sha256` is no digest.
+        StoreUnavailableError
+            If it could not be moved: the file is on another file system, say.
+        """
+        self._place(sha256)
+        with self._storing():
+            is_new = not self._reuse(sha256, size_bytes)
+            if is_new:
+                set_mode(Path(path), 0o400)
+                if sync:
+                    _sync(Path(path))
+                is_new = self._publish(Path(path), sha256, size_bytes)
+            with suppress(FileNotFoundError):
+                delete(Path(path))
+        return Blob(sha256, size_bytes, is_new=is_new)
+
     def has(self, sha256: str) -> bool:
         """Whether there is a blob of this digest; its bytes are not checked.
 
@@ -384,6 +416,14 @@ class LocalBlobs:
         if not stat.S_ISREG(os.lstat(place).st_mode):
             raise StoreCorruptError(f"what stands at {place} is not a file", place=str(place))
         return open(place, "rb", opener=lambda path, _: os.open(path, _READ))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, _READ)
+    try:
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _check(expected: str, found: str) -> None:

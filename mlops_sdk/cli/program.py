@@ -7,6 +7,7 @@ Exit codes: 0 all is well, 1 something was found wrong, or was not found, 2 the 
 from __future__ import annotations
 
 import errno
+import keyword
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -42,6 +43,9 @@ COMMANDS = {
     "server": ("server", "Serve a store over HTTP."),
     "token": ("tokens", "Say who may use the server of a store."),
     "sync": ("sync", "Send to their servers the runs that were offline."),
+    "export": ("moving", "Write runs into a file."),
+    "import": ("moving", "Bring the runs of a file into a store."),
+    "copy": ("moving", "Copy runs from one store to another."),
     "doctor": ("doctor", "Say where the store is and why, and what is wrong with it."),
     "completion": ("start", "Print the script that makes a shell complete mlops commands."),
 }
@@ -60,7 +64,7 @@ class Program(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"mlops_sdk.cli.{COMMANDS[cmd_name][0]}")
-        found = getattr(module, cmd_name.replace("-", "_"))
+        found = getattr(module, cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name))
         assert isinstance(found, click.Command)
         return found
 

@@ -63,7 +63,7 @@ class Courier:
 
     def add(self, journal: Journal, places: list[Opened]) -> Route:
         """Carry `journal` to the stores of `places` from now on."""
-        route = Route(journal, [Sink(place) for place in places])
+        route = Route(journal, [Sink(place=place) for place in places])
         journal.on_roll(self.wake)
         with self._lock:
             self._routes.append(route)
@@ -72,7 +72,7 @@ class Courier:
 
     def add_second(self, first: Route, place: Opened) -> Route:
         """Carry the journal of a route of another courier to one store more, at a pace of its own."""
-        route = Route(first.journal, [Sink(place)], is_second=True, beside=[first])
+        route = Route(first.journal, [Sink(place=place)], is_second=True, beside=[first])
         first.beside.append(route)
         with self._lock:
             self._routes.append(route)

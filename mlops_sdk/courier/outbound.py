@@ -10,10 +10,12 @@ References
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_sdk._logging import warn
+from mlops_sdk.blobs.progress import transfer_progress
 from mlops_sdk.courier import recovery
 from mlops_sdk.errors import ArtifactNotFoundError, MlopsError, StoreCorruptError, StoreError
 from mlops_sdk.journal import reader
@@ -64,7 +66,14 @@ def _ship(digest: str, source: Blobs, target: Blobs) -> None:
     except ArtifactNotFoundError:
         warn("mlops_sdk: the bytes with sha256 %s are not here any more: the server gets their name only", digest)
         return
-    target.put_file(path)
+    put_known = getattr(target, "put_known", None)  # it was hashed when it was stored here: once is enough
+    # a bar is for whoever waits, as `mlops sync` does: not for a training with a courier in the background
+    size = path.stat().st_size if threading.current_thread() is threading.main_thread() else 0
+    with transfer_progress(size, digest[:12]) as progress:
+        if put_known is None:
+            target.put_file(path, progress=progress)
+        else:
+            put_known(path, digest, progress=progress)
 
 
 class WithBlobs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_sdk._logging import warn
-from mlops_sdk.courier.diverged import Branch
+from mlops_sdk.courier.delivery import Delivery
 from mlops_sdk.errors import DivergedError, MlopsError, SequenceGapError, StoreCorruptError, StoreError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, Kind, sound_prefix
 
@@ -32,31 +32,24 @@ class Opened(Protocol):
 
 
 @dataclass(slots=True)
-class Sink:
+class Sink(Delivery):
     """A store at the end of a route.
 
     Attributes
     ----------
     place : Opened
         Its `store` is opened by the first delivery.
-    acknowledged : int
-        Sequence number up to which the store has the journal, durably.
     error : Exception or None
         What stopped the last delivery; None when it went well.
-    branches : list of Branch
-        The store has another history of this journal: what did not agree goes under another writer, and so on.
     """
 
-    place: Opened
-    acknowledged: int = 0
+    place: Opened = field(kw_only=True)
     error: Exception | None = None
     retry_at: float = 0.0
     retry_s: float = _RETRY_FIRST_S
-    branches: list[Branch] = field(default_factory=list)
 
-    def succeed(self, sequence: int) -> None:
+    def succeed(self) -> None:
         """Note a delivery."""
-        self.acknowledged = max(self.acknowledged, sequence)
         self.error = None
         self.retry_at, self.retry_s = 0.0, _RETRY_FIRST_S
 
@@ -118,19 +111,22 @@ class Route:
                 self._deliver_to(sink, target)
         together = [self, *self.beside]
         if not any(
-            sink.branches for route in together for sink in route.sinks
+            sink.branches or sink.opening for route in together for sink in route.sinks
         ):  # recovery has to find the branching off
             self.journal.release(min(route.acknowledged for route in together))
         return self.acknowledged >= target
 
     def _deliver_to(self, sink: Sink, target: int) -> None:
+        after = self.journal.batch_after
         try:
-            while sink.acknowledged < target and (batch := self.journal.batch_after(sink.acknowledged)):
-                self._send(sink, batch)
+            while sink.acknowledged < target and (batch := sink.next(after)):
+                sink.accepted(sink.place.store.append(batch))
+                sink.succeed()
         except DivergedError as error:
             self._branch_off(sink, error)
         except SequenceGapError as error:
-            self._step_back(sink, error)
+            sink.gap(after, error)
+            self.note(error, sink)
         except StoreCorruptError as error:
             self._deliver_prefix(sink, error)
         except MlopsError as error:
@@ -138,34 +134,11 @@ class Route:
         except Exception as error:  # noqa: BLE001 - a third-party store, or a defect: kept, counted, tried again
             self.note(error, sink)
 
-    def _send(self, sink: Sink, batch: Batch) -> None:
-        sent = batch
-        for branch in sink.branches:
-            sent = branch.translate(sent)
-        acknowledged = sink.place.store.append(sent)
-        if acknowledged < sent.last:  # a store that breaks the contract would be sent the same for ever
-            raise StoreError(f"the store took records up to {sent.last} and acknowledged {acknowledged}")
-        sink.succeed(batch.last)  # what the store has beyond came from elsewhere, and was not compared
-
     def _branch_off(self, sink: Sink, error: DivergedError) -> None:
         """The store has another history after some record (this process, or its journal, was copied)."""
-        batch = self.journal.batch_after(sink.acknowledged)
-        for earlier in sink.branches:
-            batch = batch and earlier.translate(batch)
-        branch = Branch.off(batch, error) if batch else None
-        if branch is None:
+        if not sink.diverged(error):
             self.note(error, sink)
             return
-        try:
-            sink.place.store.append(branch.opening)
-        except Exception as second:  # noqa: BLE001 - it is found out again by the next try
-            self.note(second, sink)
-            return
-        common = error.common
-        for earlier in reversed(sink.branches):
-            common = earlier.original(common)
-        sink.branches.append(branch)
-        sink.acknowledged = common
         warn(
             "mlops_sdk: run %s: the store has another history of this process's records (a copy of it, or of its journal, "
             "went on elsewhere): what follows is kept under a writer of its own",
@@ -173,20 +146,16 @@ class Route:
         )
         self._deliver_to(sink, self.journal.last)
 
-    def _step_back(self, sink: Sink, error: SequenceGapError) -> None:
-        """The store knows less than it acknowledged (it was replaced): send again what is still here."""
-        sink.branches.clear()
-        if self.journal.batch_after(error.expected - 1) is not None and error.expected - 1 < sink.acknowledged:
-            sink.acknowledged = error.expected - 1
-        self.note(error, sink)
-
     def _deliver_prefix(self, sink: Sink, error: StoreCorruptError) -> None:
         """Memory or disk damaged a record: deliver what is sound before it."""
         batch = self.journal.batch_after(sink.acknowledged)
         end = sound_prefix(batch.data, batch.writer.seed) if batch else 0
         if batch and 0 < end < len(batch.data):
+            prefix = Batch(batch.writer, batch.first, batch.data[:end])
             try:
-                self._send(sink, Batch(batch.writer, batch.first, batch.data[:end]))
+                sent = sink.next(lambda _: prefix)
+                assert sent is not None
+                sink.accepted(sink.place.store.append(sent))
             except StoreError as second:
                 error = second if isinstance(second, StoreCorruptError) else error
         self.note(error, sink)

@@ -24,6 +24,7 @@ from mlops_sdk.server.guard import API, Guard
 from mlops_sdk.server.ingest import BusyError, Ingest
 from mlops_sdk.server.limits import Limits
 from mlops_sdk.server.metrics import Metrics
+from mlops_sdk.server.streams import read_ahead, receive
 from mlops_sdk.server.transfers import Uploads, check_digest
 from mlops_sdk.stores.http import faults, wire
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("mlops_sdk.server")
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
-_READ_BYTES = 1 << 20
 
 
 class Service:
@@ -351,14 +351,11 @@ def _add_blobs(app: FastAPI, service: Service) -> None:
         check_digest(sha256)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
             raise RefusedError(415, "type", "an artifact is application/octet-stream")
-        data = bytearray()
-        async for piece in pieces(request, limits, limits.chunk_bytes):
-            data += piece
         offset = _number(request, "offset", 0, limits.blob_bytes)
-        total = _number(request, "total", offset + len(data), limits.blob_bytes)
-        if offset + len(data) > total:
-            raise InvalidValueError("the piece goes beyond the total")
-        there, is_kept = await _in_thread(lambda: service.uploads.write(sha256, offset, bytes(data), total))
+        announced = request.headers.get("content-length", "")
+        total = _number(request, "total", offset + int(announced) if announced.isdigit() else 0, limits.blob_bytes)
+        there = await receive(service.uploads, sha256, offset, total, pieces(request, limits, limits.chunk_bytes))
+        is_kept = await _in_thread(lambda: service.uploads.keep(sha256, total))
         return _json({"offset": there, "is_kept": is_kept})
 
     @app.delete(f"{API}/blobs/{{sha256}}", summary="Delete the bytes of an artifact")
@@ -396,13 +393,5 @@ def _file(path: Path, wanted: str | None) -> Response:
     if wanted is not None:
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
 
-    def read() -> Any:
-        left = last - first + 1
-        with path.open("rb") as file:
-            file.seek(first)
-            while left > 0 and (piece := file.read(min(_READ_BYTES, left))):
-                left -= len(piece)
-                yield piece
-
     status = 200 if wanted is None else 206
-    return StreamingResponse(read(), status, headers, "application/octet-stream")
+    return StreamingResponse(read_ahead(path, first, last + 1), status, headers, "application/octet-stream")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import zlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -65,20 +64,22 @@ async def pieces(request: Request, limits: Limits, most_bytes: int) -> AsyncIter
     announced = request.headers.get("content-length", "")
     if announced and (not announced.isdigit() or int(announced[:20]) > most_bytes):
         raise _too_large(most_bytes)
-    deadline, size = time.monotonic() + limits.body_s, 0
-    stream = request.stream().__aiter__()
-    while True:
-        left_s = min(limits.idle_s, deadline - time.monotonic())
-        try:
-            piece = await asyncio.wait_for(stream.__anext__(), max(0.0, left_s))
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise RefusedError(408, "slow", "the body took too long", {"Connection": "close"}) from None
-        size += len(piece)
-        if size > most_bytes:
-            raise _too_large(most_bytes)
-        yield piece
+    now = asyncio.get_running_loop().time
+    deadline, size = now() + limits.body_s, 0
+    try:
+        async with asyncio.timeout(
+            None
+        ) as patience:  # one for all: a task and a timer for each piece cost more than the piece
+            patience.reschedule(min(now() + limits.idle_s, deadline))
+            async for piece in request.stream():
+                patience.reschedule(None)
+                size += len(piece)
+                if size > most_bytes:
+                    raise _too_large(most_bytes)
+                yield piece
+                patience.reschedule(min(now() + limits.idle_s, deadline))
+    except TimeoutError:
+        raise RefusedError(408, "slow", "the body took too long", {"Connection": "close"}) from None
 
 
 def _too_large(most_bytes: int) -> RefusedError:

@@ -56,6 +56,6 @@ class Limits:
     idle_s: float = 10.0
     waiting_bytes: int = 128 << 20
     blob_bytes: int = 1 << 40
-    chunk_bytes: int = 16 << 20
+    chunk_bytes: int = 64 << 20
     failures: int = 20
     failures_s: float = 60.0

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mlops_sdk.conditions import Field, FieldKind, comparable
@@ -26,8 +27,9 @@ from mlops_sdk.entities import (
     RunQuery,
     WriterState,
 )
-from mlops_sdk.errors import DivergedError, InvalidValueError, MetricNotFoundError, RunNotFoundError, SequenceGapError
-from mlops_sdk.journal.records import SLOT_BYTES, Batch, Decoded, Event, Kind, decode, extend_chain
+from mlops_sdk.errors import InvalidValueError, MetricNotFoundError, RunNotFoundError
+from mlops_sdk.journal.acknowledging import news
+from mlops_sdk.journal.records import Batch, Decoded, Event, Kind, decode, extend_chain
 from mlops_sdk.stores.memory_blobs import MemoryBlobs
 from mlops_sdk.stores.memory_conditions import Search, attribute, param_value, summary_value
 from mlops_sdk.stores.memory_run import MemoryRun, Point, ending, get, new_run
@@ -81,33 +83,24 @@ class MemoryStore:
         header = batch.writer
         with self._lock:
             writer = self._writers.get(header.writer_id) or _new_writer(batch)
-            if batch.first > writer.sequence + 1:
-                raise SequenceGapError(header.writer_id, writer.sequence + 1, batch.first)
-            whole = decode(batch)
-            self._verify(header.writer_id, whole, writer.sequence)
-            if batch.last <= writer.sequence:
+            history = self._checksums.setdefault(header.writer_id, {})
+            fresh = news(batch, decode(batch), writer.sequence, history, partial(self._keys_before, header.writer_id))
+            if fresh is None:
                 return writer.sequence
-            fresh = _beyond(batch, writer.sequence)
             decoded = decode(fresh)
             chain = extend_chain(writer.chain, decoded.checksums)
             heard_ns = max([writer.heard_ns, *_times(decoded)])
             self._writers[header.writer_id] = replace(writer, sequence=fresh.last, chain=chain, heard_ns=heard_ns)
-            history = self._checksums.setdefault(header.writer_id, {})
             history.update(zip(_column(decoded.numbers), _column(decoded.checksums), strict=True))
             self._apply(header.writer_id, decoded)
             return fresh.last
 
-    def _verify(self, writer_id: str, decoded: Decoded, stored: int) -> None:
-        """Raise DivergedError where the records up to `stored` are not those that are stored."""
-        history = self._checksums.get(writer_id, {})
-        for number, checksum in zip(_column(decoded.numbers), _column(decoded.checksums), strict=True):
-            if number <= stored and history.get(number) != checksum:
-                keys = {
-                    key_id: self._keys[owner, key_id]
-                    for (owner, key_id), at in self._defined.items()
-                    if owner == writer_id and at < number
-                }
-                raise DivergedError(writer_id, number - 1, keys)
+    def _keys_before(self, writer_id: str, number: int) -> dict[int, str]:
+        return {
+            key_id: self._keys[owner, key_id]
+            for (owner, key_id), at in self._defined.items()
+            if owner == writer_id and at < number
+        }
 
     def acknowledged(self, writer_id: str) -> WriterState | None:
         """See `Store.acknowledged`."""
@@ -342,12 +335,6 @@ def _new_writer(batch: Batch) -> WriterState:
     return WriterState(
         header.writer_id, header.run_id, header.role, header.rank, header.host, header.boot_id, header.pid
     )
-
-
-def _beyond(batch: Batch, sequence: int) -> Batch:
-    """The records of `batch` behind `sequence`; numbers count slots."""
-    known = max(0, sequence + 1 - batch.first)
-    return Batch(batch.writer, batch.first + known, batch.data[known * SLOT_BYTES :])
 
 
 def _column(values: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from crash_lab.chaos import Chaos, proxy
 from mlops_sdk.courier.route import Route, Sink
 from mlops_sdk.entities import RunQuery
 from mlops_sdk.journal.chain import JournalOptions
@@ -21,7 +22,6 @@ from mlops_sdk.journal.writer import Journal
 from mlops_sdk.stores.http.client import Patience
 from mlops_sdk.stores.http.store import HTTPStore
 from mlops_sdk.stores.sqlite.store import SQLiteStore
-from tests.server.chaos import Chaos, proxy
 from tests.server.running import server
 
 
@@ -36,7 +36,7 @@ def client(root: Path, number: int, place: Place, rounds: int, sent: list[int]) 
     journal = Journal(root, f"run-{number}", options=JournalOptions(is_mapped=False))
     journal.event(Kind.RUN, {"name": f"run-{number}", "experiment": "chaos"})
     journal.define("loss")
-    route = Route(journal, [Sink(place)])
+    route = Route(journal, [Sink(place=place)])
     for step in range(rounds):
         journal.point("loss", number + step / 7, step)
         if step % 10 == 0:

@@ -19,6 +19,7 @@ from mlops_sdk.stores.sqlite.connection import connect
 from mlops_sdk.stores.sqlite.schema import APPLICATION_ID, CREATE, SCHEMA_VERSION, UPGRADE_2, UPGRADE_3
 
 MIGRATION_SET = "mlops_sdk"
+_ABANDONED_S = 60.0
 APPLIED = ("m001_create", "m002_histories", "m003_index_keys")
 """Names of the migrations that the newest schema stands for; `migrations` has one function for each."""
 
@@ -88,14 +89,19 @@ def make(path: Path, mode: int, *, wal: bool) -> None:
         _give_name(hidden, path)
         sync_directory(path.parent)
     finally:
-        _tidy(path)
+        _tidy(path, hidden)
 
 
-def _tidy(path: Path) -> None:
-    """Remove what a process that died, or this one, has left of a database in the making."""
-    for file in path.parent.glob(f".{path.name}.*.tmp*"):
+def _tidy(path: Path, own: Path | None = None) -> None:
+    """Remove what a process that died has left of a database in the making, or all that this one has.
+
+    One that is young may be another node's: on a network file system without locks the store's lock holds nobody else.
+    """
+    pattern = f".{path.name}.*.tmp*" if own is None else f"{own.name}*"
+    for file in path.parent.glob(pattern):
         with contextlib.suppress(OSError):
-            file.unlink()
+            if own is not None or time.time() - file.stat().st_mtime > _ABANDONED_S:
+                file.unlink()
 
 
 def _fill(path: Path, *, wal: bool) -> None:

@@ -107,4 +107,4 @@ def log(journal: Journal, count: int) -> None:
 
 def route_to(journal: Journal, *stores: FailingStore) -> Route:
     """A route that no courier knows."""
-    return Route(journal, [Sink(store) for store in stores])
+    return Route(journal, [Sink(place=store) for store in stores])

@@ -314,7 +314,7 @@ def test_a_store_that_opens_late_is_asked_again(journal: Journal) -> None:
                 raise attempts.pop()
             return store
 
-    route = Route(journal, [route_module.Sink(Late())])  # type: ignore[arg-type]
+    route = Route(journal, [route_module.Sink(place=Late())])  # type: ignore[arg-type]
     assert [route.deliver(now=True) for _ in range(3)] == [False, False, True]
     assert everything(journal, store, 200)
 
@@ -397,7 +397,7 @@ def test_a_process_whose_copy_came_first_goes_on_as_a_branch(tmp_path: Path) -> 
     journal.define("a")
     for step in range(40):
         journal.points({"a": float(step)}, step)
-    route = Route(journal, [Sink(place)])
+    route = Route(journal, [Sink(place=place)])
     assert route.deliver()
     first = journal.last + 1
     other = encode_frame(Kind.KEY, 1, {"id": 2, "name": "theirs"}, journal._seed)

@@ -34,7 +34,7 @@ class Chaos:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with contextlib.suppress(OSError, EOFError, ValueError, TimeoutError):
+            with contextlib.suppress(OSError, EOFError, ValueError, TimeoutError, asyncio.CancelledError):
                 while await self._exchange(reader, writer):
                     pass
         finally:
