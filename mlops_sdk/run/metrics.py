@@ -85,7 +85,7 @@ class MetricLogging(Emitting):
             self._troubles.report(error)
             return
         try:
-            if self._recorder.journal.is_abandoned:
+            if self._recorder.journal.is_abandoned and not self._is_over:
                 self._reattach()
             self._log_values(flatten_metrics(self._named(metrics())), step, timestamp)
         except JournalClosedError:

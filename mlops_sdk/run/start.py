@@ -246,7 +246,7 @@ def _standing(place: Place, settings: Settings, run_id: str) -> RunHead | None:
 
 
 def _watch(run: Run, parts: frozenset[str], system_metrics: bool) -> None:
-    run._background = background.Background(parts, run._emit, run._emit_system if system_metrics else None)
+    run._background = background.Background(parts, run._emit_late, run._emit_system if system_metrics else None)
     run._background.start()
 
 

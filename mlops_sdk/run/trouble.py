@@ -51,7 +51,7 @@ class Troubles:
         if self.is_strict:
             raise error
         message = words_of(error)
-        is_named = not isinstance(key, str) or key in message
+        is_named = not isinstance(key, str) or key in message or getattr(error, "key", None) is not None
         self.count(type(error).__name__, message if is_named else f"{key}: {message}")
 
     def count(self, cause: str, message: str) -> None:
