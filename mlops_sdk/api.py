@@ -23,10 +23,12 @@ from mlops_sdk.query.view import RunView
 from mlops_sdk.run import active
 from mlops_sdk.run.run import Run
 from mlops_sdk.run.start import attach_run, start_run
-from mlops_sdk.stores.opening import Place, locate, open_place
+from mlops_sdk.stores.opening import Place, is_made, locate, open_nothing, open_place
 from mlops_sdk.values.params import check_key
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from mlops_sdk.comparison.comparison import Comparison
     from mlops_sdk.entities import ArtifactRef
     from mlops_sdk.fingerprint.fingerprint import Fingerprint
@@ -67,13 +69,20 @@ def _run() -> Run:
     """The run that is meant; one is started when there is none."""
     run = active.find()
     if run is None:
-        frame = sys._getframe(2)
+        place = _calling_place()
         run = start_run()
         _logging.log().warning(
-            "mlops_sdk: no run was active, %s:%d started run %s; use `with mlops_sdk.start_run():`",
-            frame.f_code.co_filename, frame.f_lineno, run.run_id,
-        )  # fmt: skip
+            "mlops_sdk: no run was active, %s started run %s; use `with mlops_sdk.start_run():`", place, run.run_id
+        )
     return run
+
+
+def _calling_place() -> str:
+    """File and line that called into this package."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _guarded(method: str, *args: Any, **options: Any) -> Any:
@@ -98,9 +107,9 @@ def log_metric(key: str, value: Any, step: int | None = None, *, timestamp: Any 
         _guarded("log_metric", key, value, step, timestamp=timestamp)
 
 
-def log_metrics(metrics: Mapping[str, Any], step: int | None = None, *, timestamp: Any = None) -> None:
+def log_metrics(mapping: Mapping[str, Any], step: int | None = None, *, timestamp: Any = None) -> None:
     """`Run.log_metrics` of the active run."""
-    _guarded("log_metrics", metrics, step, timestamp=timestamp)
+    _guarded("log_metrics", mapping, step, timestamp=timestamp)
 
 
 def log(mapping: Mapping[str, Any], step: int | None = None) -> None:
@@ -266,14 +275,18 @@ def get_tracking_uri() -> str:
 
 
 def _place(tracking_uri: str | os.PathLike[str] | None) -> Place:
-    return open_place(
-        config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri)).tracking_uri
-    )
+    uri = config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri)).tracking_uri
+    location = locate(uri)
+    if location is not None and not location.is_explicit and not is_made(location):
+        return open_nothing()  # to look for runs makes no store
+    return open_place(uri)
 
 
 def open_store(tracking_uri: str | os.PathLike[str] | None = None) -> Store:
     """The store of a URI (default: where runs go now), for the `Store` protocol itself."""
-    return _place(tracking_uri).store
+    return open_place(
+        config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri)).tracking_uri
+    ).store
 
 
 # -- reading -------------------------------------------------------------------------------------------------------------

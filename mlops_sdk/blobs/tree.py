@@ -289,7 +289,8 @@ def _unlinked_path(top: str, parts: tuple[str, ...]) -> str:
 
 def _check_regular(mode: int, what: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(mode):
-        raise InvalidValueError(f"{os.fspath(what)!r} is {describe_kind(mode)}, not a regular file")
+        hint = "; log_artifacts() keeps all that is in it" if stat.S_ISDIR(mode) else ""
+        raise InvalidValueError(f"{os.fspath(what)!r} is {describe_kind(mode)}, not a regular file{hint}")
 
 
 def _as_regular(descriptor: int, what: str | os.PathLike[str]) -> BinaryIO:

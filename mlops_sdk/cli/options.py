@@ -52,11 +52,11 @@ def find_place(store: str | None) -> Place | None:
     """
     from mlops_sdk import config
     from mlops_sdk.errors import StoreUnavailableError
-    from mlops_sdk.stores.opening import locate, open_place
+    from mlops_sdk.stores.opening import is_made, locate, open_place
 
     uri = config.resolve(tracking_uri=store).tracking_uri
     location = locate(uri)
-    if location is None or any((location.path / name).exists() for name in ("store.db", "journals")):
+    if location is None or is_made(location):
         return open_place(uri)
     if location.is_explicit:
         raise StoreUnavailableError(f"there is no store at {location.path}: `mlops init {location.path}` makes one")

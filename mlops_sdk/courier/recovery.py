@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_sdk import _forking
 from mlops_sdk._logging import warn
 from mlops_sdk.courier import diverged
 from mlops_sdk.errors import MlopsError, StoreVersionError
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 READER_LIMIT_S = 0.25
 """How long a reader recovers at most before it answers."""
+
+_WAIT_S = 5.0
+_sweeping = threading.RLock()
 
 _told: set[reader.Damage] = set()
 """Damage that this process has warned about."""
@@ -70,8 +75,19 @@ def sweep(store: Store, root: Path, *, limit_s: float | None = None, keep: bool 
     Never raises; several processes may sweep at once. A wrong verdict is harmless: records are applied by sequence number
     and a writer that speaks again takes the provisional ending back.
     """
-    report = Report()
     deadline = None if limit_s is None else time.monotonic() + limit_s
+    # Whoever reads waits for the courier of its own process: it may have the journal of a dead writer in hand.
+    lock = _sweeping
+    is_alone = lock.acquire(timeout=_WAIT_S if limit_s is None else limit_s)
+    try:
+        return _sweep(store, root, deadline, keep=keep)
+    finally:
+        if is_alone:
+            lock.release()
+
+
+def _sweep(store: Store, root: Path, deadline: float | None, *, keep: bool) -> Report:
+    report = Report()
     for orphan in reader.orphans(root):
         try:
             _deliver(store, orphan, report, keep=keep)
@@ -106,6 +122,14 @@ def _deliver(store: Store, orphan: reader.Orphan, report: Report, *, keep: bool)
         (orphan.directory / KEPT).touch(mode=0o600)
     elif orphan.may_remove:
         orphan.remove()
+
+
+def _forget_in_child() -> None:
+    global _sweeping
+    _sweeping = threading.RLock()
+
+
+_forking.watch(_forking.COURIER, after_in_child=_forget_in_child)
 
 
 def send_news(store: Store, directory: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING
 
 from mlops_sdk.courier import recovery
@@ -62,10 +63,11 @@ def search(
     deleted: bool | None = False,
 ) -> Runs:
     """Runs of a store, newest first unless `order_by` says otherwise; see `mlops_sdk.search_runs`."""
-    if limit is not None and limit < 0:
-        raise InvalidValueError(f"limit is {limit}; give 0 or more")
-    if offset < 0:
-        raise InvalidValueError(f"offset is {offset}; give 0 or more")
+    for name, number in (("limit", 0 if limit is None else limit), ("offset", offset)):
+        if not is_whole(number) or number < 0:
+            raise InvalidValueError(f"{name} is {number!r}; give a whole number, 0 or more")
+    if filter is not None and not isinstance(filter, str):
+        raise InvalidValueError(f"the filter is a {type(filter).__name__}; give text such as 'metrics.acc > 0.9'")
     found = parse(filter) if filter else None
     query = RunQuery(
         experiment=experiment,
@@ -74,13 +76,18 @@ def search(
         where=None if found is None else found.condition,
         timeout_s=TIMEOUT_S,
         order_by=parse_order(order_by),
-        limit=limit,
-        offset=offset,
+        limit=None if limit is None else index(limit),
+        offset=index(offset),
     )
     catch_up(place)
     if found is not None:
         check_names(place.store, found)
     return Runs(place.store, place.store.find(query))
+
+
+def is_whole(number: object) -> bool:
+    """Whether it is an int, of numpy's too: what SQLite takes for a limit."""
+    return hasattr(type(number), "__index__")
 
 
 def head_of(store: Store, run_id: str) -> RunHead:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ def chosen_parts(capture: bool | set[str] | frozenset[str]) -> frozenset[str]:
     """
     if isinstance(capture, bool):
         return DEFAULT_PARTS if capture else frozenset()
+    if isinstance(capture, str) or not isinstance(capture, Iterable):
+        raise InvalidValueError(f"capture is {capture!r}: give True, False or a set such as {{'git', 'packages'}}")
     unknown = set(capture) - PARTS
     if unknown:
         raise InvalidValueError(f"capture knows {', '.join(sorted(PARTS))}, not {', '.join(sorted(map(str, unknown)))}")

@@ -32,7 +32,7 @@ class DisabledRun(Run):
     def log_metric(self, key: str, value: Any, step: int | None = None, *, timestamp: Any = None) -> None:
         """Do nothing."""
 
-    def log_metrics(self, metrics: Any, step: int | None = None, *, timestamp: Any = None) -> None:
+    def log_metrics(self, mapping: Any, step: int | None = None, *, timestamp: Any = None) -> None:
         """Do nothing."""
 
     def live(self, *keys: str) -> None:

@@ -21,13 +21,26 @@ class Emitting:
     _recorder: Recorder
     _troubles: Troubles
     _run_id: str
+    _is_over: bool
 
     def _reattach(self) -> None:
         """In a forked child: open a journal of its own."""
         raise NotImplementedError
 
     def _emit(self, kind: Kind, payload: JsonDict) -> None:
-        """Log a framed record, attaching first in a forked child."""
+        """Log a framed record, attaching first in a forked child.
+
+        Raises
+        ------
+        RunFinishedError
+            If the run is over, whether or not its journal is still open for what the capture brings late.
+        """
+        if self._is_over:
+            raise RunFinishedError(self._run_id)
+        self._emit_late(kind, payload)
+
+    def _emit_late(self, kind: Kind, payload: JsonDict) -> None:
+        """As `_emit`, for as long as the journal is open: what the capture found may come after the end."""
         try:
             self._recorder.journal.event(kind, payload)
         except JournalAbandonedError:

@@ -58,24 +58,24 @@ class MetricLogging(Emitting):
             self._log_again(error, lambda: {key: value}, step, timestamp)
 
     def log_metrics(
-        self, metrics: Mapping[str, Any], step: int | None = None, *, timestamp: datetime | float | None = None
+        self, mapping: Mapping[str, Any], step: int | None = None, *, timestamp: datetime | float | None = None
     ) -> None:
         """Log values of several metrics at one step; nested mappings flatten with ``/``.
 
         Parameters
         ----------
-        metrics : mapping of str to float
+        mapping : mapping of str to float
         step : int, optional
             Default: 1 + the highest step of any of these keys by this writer, 0 at first.
         timestamp : datetime or float, optional
         """
         try:
-            if timestamp is None and set(map(type, metrics.values())) == _FLOATS:
-                self._points(metrics, step)
+            if timestamp is None and set(map(type, mapping.values())) == _FLOATS:
+                self._points(mapping, step)
             else:
-                self._log_values(flatten_metrics(metrics), step, timestamp)
+                self._log_values(flatten_metrics(mapping), step, timestamp)
         except Exception as error:
-            self._log_again(error, lambda: metrics, step, timestamp)
+            self._log_again(error, lambda: mapping, step, timestamp)
 
     def _log_again(
         self, error: Exception, metrics: Callable[[], Any], step: Any, timestamp: datetime | float | None
@@ -85,7 +85,7 @@ class MetricLogging(Emitting):
             self._troubles.report(error)
             return
         try:
-            if self._recorder.journal.is_abandoned:
+            if self._recorder.journal.is_abandoned and not self._is_over:
                 self._reattach()
             self._log_values(flatten_metrics(self._named(metrics())), step, timestamp)
         except JournalClosedError:

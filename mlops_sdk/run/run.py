@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mlops_sdk.entities import ENDED, Part, RunHead, RunParts
 from mlops_sdk.errors import InvalidValueError, MlopsError, NotDurableError, StoreUnavailableError
 from mlops_sdk.journal.records import Kind
+from mlops_sdk.journal.writer import JournalClosedError
 from mlops_sdk.query.search import head_of
 from mlops_sdk.query.view import RunView
 from mlops_sdk.run import active, background, endings, integrations
@@ -267,6 +268,7 @@ class Run(MetricLogging, ParamLogging, FileLogging, DatasetLogging, Integrated, 
                 self._troubles.count(type(error).__name__, f"at the end: {error}")
             self._record_end(ending)
             self._is_over = True
+            self._point = self._points = _refuse_points
             active.leave(self)
             self._close(deadline or 0.0)
 
@@ -345,6 +347,11 @@ class Run(MetricLogging, ParamLogging, FileLogging, DatasetLogging, Integrated, 
     def __repr__(self) -> str:
         state = (self._ending.status if self._ending else "FINISHED") if self._is_over else "RUNNING"
         return f"<Run {self.name_hint!r} {self._run_id} {state}>"
+
+
+def _refuse_points(*_: Any) -> None:
+    """Stands in for the journal of a run that is over: it may stay open a moment for what the capture brings."""
+    raise JournalClosedError("the run is over")
 
 
 def _left_s(deadline: float) -> float:

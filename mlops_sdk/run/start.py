@@ -104,7 +104,10 @@ def start_run(
         tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri),
         strict=strict or None,
     )
-    _check_start(settings, name, from_step)
+    _check_start(settings, name, from_step, description)
+    labels = _labels(tags)
+    if isinstance(params, (str, bytes, int, float, list, tuple, set)):
+        raise InvalidValueError(f"params is a {type(params).__name__}: give a mapping, or an object with fields")
     parts = background.chosen_parts(capture)
     if settings.mode == "disabled":
         return DisabledRun(settings.run_id or new_run_id(), name or "disabled")
@@ -118,23 +121,40 @@ def start_run(
     endings.install()
     cells.watch()
     _watch(run, parts, system_metrics)
-    if params is not None:
-        run.log_params(params)
-    if tags:
-        run.set_tags(tags if isinstance(tags, Mapping) else dict.fromkeys(tags, "true"))
+    try:
+        if params is not None:
+            run.log_params(params)
+        if labels:
+            run.set_tags(labels)
+    except BaseException:  # a strict run, or Ctrl-C: who has no run in hand cannot end it
+        run.finish("FAILED")
+        raise
     return run
 
 
-def _check_start(settings: Settings, name: str | None, from_step: int | None) -> None:
+def _check_start(settings: Settings, name: str | None, from_step: int | None, description: str | None) -> None:
     check_key(settings.experiment, "experiment")
     if name is not None:
-        check_key(name, "name")
+        check_key(name, "run")
+    if description is not None and not isinstance(description, str):
+        raise InvalidValueError(f"the description is a {type(description).__name__}; give text")
     if settings.run_id is not None:
         check_run_id(settings.run_id)
     if settings.resume and settings.run_id is None:
         raise InvalidValueError("resume= needs run_id=: which run shall go on?")
     if from_step is not None and not settings.resume:
         raise InvalidValueError("from_step= needs resume=: it rewinds a run that is there")
+
+
+def _labels(tags: Mapping[str, Any] | Iterable[str] | None) -> Mapping[str, Any]:
+    """The tags to set: read before anything is started, so that a mistake leaves no run behind."""
+    if tags is None:
+        return {}
+    if isinstance(tags, Mapping):
+        return tags
+    if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
+        raise InvalidValueError(f"tags is {tags!r}: give a mapping, or a list of labels such as ['baseline']")
+    return {check_key(label, "tag"): "true" for label in tags}
 
 
 def _parent(parent: str | Run | None, nested: bool) -> str | None:
@@ -226,7 +246,7 @@ def _standing(place: Place, settings: Settings, run_id: str) -> RunHead | None:
 
 
 def _watch(run: Run, parts: frozenset[str], system_metrics: bool) -> None:
-    run._background = background.Background(parts, run._emit, run._emit_system if system_metrics else None)
+    run._background = background.Background(parts, run._emit_late, run._emit_system if system_metrics else None)
     run._background.start()
 
 

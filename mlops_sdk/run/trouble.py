@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -10,9 +11,13 @@ from mlops_sdk._logging import warn
 from mlops_sdk.errors import MlopsError
 from mlops_sdk.values.describing import text_of
 
+_VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+")
+_MOST_SAID = 20
+"""Different messages of one type of error that are said; then it is only counted."""
+
 
 class Troubles:
-    """Counts by cause.
+    """Counts by the type of the error; says each cause once, a cause being a message whatever names and numbers are in it.
 
     Parameters
     ----------
@@ -30,6 +35,7 @@ class Troubles:
         self.counts: Counter[str] = Counter()
         self.messages: dict[str, str] = {}
         self._record = record
+        self._said: dict[str, set[str]] = {}
         self._lock = threading.RLock()
 
     def report(self, error: Exception, *, key: str | None = None) -> None:
@@ -44,7 +50,7 @@ class Troubles:
         if self.is_strict:
             raise error
         message = words_of(error)
-        is_named = not isinstance(key, str) or key in message
+        is_named = not isinstance(key, str) or key in message or getattr(error, "key", None) is not None
         self.count(type(error).__name__, message if is_named else f"{key}: {message}")
 
     def count(self, cause: str, message: str) -> None:
@@ -53,7 +59,12 @@ class Troubles:
             self.counts[cause] += 1
             count = self.counts[cause]
             self.messages.setdefault(cause, message)
-        if count == 1:
+            said = self._said.setdefault(cause, set())
+            kind = _VARIABLE.sub("", message[:500])
+            is_new = len(said) < _MOST_SAID and kind not in said
+            if is_new:
+                said.add(kind)
+        if is_new:
             warn("mlops_sdk: run %s: %s (said once; run.health() counts)", self.label, message)
         if count & (count - 1) == 0 and self._record is not None:
             self._record(cause, count, self.messages[cause])

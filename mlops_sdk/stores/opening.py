@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 from mlops_sdk import _forking, config
-from mlops_sdk.errors import InvalidValueError, MissingDependencyError
+from mlops_sdk.errors import ForeignStoreError, InvalidValueError
 from mlops_sdk.journal import filesystem
 from mlops_sdk.stores import location as locations
 from mlops_sdk.stores.location import Location
@@ -110,7 +110,7 @@ def locate(uri: str | os.PathLike[str] | None) -> Location | None:
     if scheme == "":
         return _directory(Path(text).expanduser())
     if scheme == "sqlite":
-        return _directory(Path(unquote(text.removeprefix("sqlite:").removeprefix("//"))[1:] or "."))
+        return _database(text)
     if scheme == "file":
         return _directory(Path(unquote(urlsplit(text).path)))
     return None
@@ -122,11 +122,30 @@ def _scheme(text: str) -> str:
     return found.group(1).lower() if found and len(found.group(1)) > 1 else ""
 
 
+def _database(uri: str) -> Location:
+    """Of ``sqlite:///relative`` or ``sqlite:////absolute``, as SQLAlchemy writes it."""
+    if not uri.startswith("sqlite:///"):
+        raise InvalidValueError(f"{uri!r} names no file: sqlite:///RELATIVE/PATH or sqlite:////ABSOLUTE/PATH does")
+    return _directory(Path(unquote(uri.removeprefix("sqlite:///")) or "."))
+
+
 def _directory(path: Path) -> Location:
+    """A store is a directory: its database may be named as well, and a name that nothing has becomes a directory.
+
+    Raises
+    ------
+    ForeignStoreError
+        If the path is of a file that is not the database of a store.
+    """
     path = Path(os.path.abspath(path))
     # os.path, for a Path raises where a directory may not be looked into: that is for the store to say, in its words
-    if path.suffix in (".db", ".sqlite") and not os.path.isdir(path):
+    if path.name == "store.db" and not os.path.isdir(path):
         path = path.parent
+    elif os.path.isfile(path):
+        raise ForeignStoreError(
+            f"{path} is a file, and a store is a directory with a store.db in it; it was not touched. "
+            f"Name another directory; `mlops import {path}` will copy runs from an MLflow database"
+        )
     is_store = os.path.isdir(path / locations.JOURNALS) or os.path.exists(path / "store.db")
     if path.name != locations.DIRECTORY and not is_store and os.path.isdir(path / locations.DIRECTORY):
         path = path / locations.DIRECTORY
@@ -155,13 +174,26 @@ def open_place(uri: str | os.PathLike[str] | None = None, *, make: bool = False)
         if location is None and _scheme(str(uri)) in ("http", "https"):
             return _open_server(str(uri), make=make)
         if location is None:
-            return _cached(str(uri), lambda: Place(str(uri), lambda: _open_scheme(str(uri))))
+            place = _cached(str(uri), lambda: Place(str(uri), lambda: _open_scheme(str(uri))))
+            if make:
+                _ = place.store  # a scheme that nobody knows is said now, not by the courier
+            return place
         if make:
             location, is_new = locations.make(location)
             if is_new:
                 _announce(location)
         chosen = location
         return _cached(str(chosen.path), lambda: _open_local(chosen))
+
+
+def is_made(location: Location) -> bool:
+    """Whether there is a store at a location, be it one that has only journals yet."""
+    return any(os.path.exists(location.path / name) for name in ("store.db", locations.JOURNALS))
+
+
+def open_nothing() -> Place:
+    """A place without runs, for those who read where no store is."""
+    return Place("memory:", lambda: _open_scheme("memory:"))
 
 
 def _cached(key: str, maker: Callable[[], Place]) -> Place:
@@ -207,7 +239,7 @@ def _open_scheme(uri: str) -> Store:
 
         return cast("Store", MemoryStore())
     if scheme == "postgresql":
-        raise MissingDependencyError(scheme, purpose=f"the tracking URI {uri!r}: this version keeps runs locally only")
+        raise InvalidValueError(f"no store for {uri!r}: this version keeps runs in SQLite, or on an `mlops server`")
     from importlib.metadata import entry_points
 
     for entry in entry_points(group="mlops_sdk.stores", name=scheme):

@@ -86,7 +86,7 @@ class RemotePlace(Place):
             if self._server is None:
                 from mlops_sdk.stores.http.store import HTTPStore
 
-                self._server = HTTPStore(self.uri, token=config.resolve().token)
+                self._server = HTTPStore(self.uri)
             return self._server
 
     @property
@@ -170,7 +170,7 @@ class ForCourier:
             from mlops_sdk.stores.http.client import Patience
             from mlops_sdk.stores.http.store import HTTPStore
 
-            self._store = HTTPStore(self.uri, token=config.resolve().token, patience=Patience(budget_s=0.0))
+            self._store = HTTPStore(self.uri, patience=Patience(budget_s=0.0))
         return self._store
 
 
