@@ -44,8 +44,6 @@ def table_chunks(data: Any, *, index: bool = False) -> Iterator[Chunk] | None:
         return arrow.chunks_of(_of_older_polars(data))
     if comes_from(data, "torch", "Tensor"):
         return frames.chunks_of_array(_of_tensor(data))
-    if comes_from(data, "xarray", "DataArray", "Dataset"):
-        raise InvalidValueError(f"{_kind(data)} has coordinates beside its values: give .to_dataframe(), or .values")
     if not isinstance(data, (Mapping, list, tuple)) and hasattr(type(data), "columns"):
         return _of_frame(data)
     if isinstance(data, Mapping):
@@ -114,6 +112,8 @@ def _of_columns(data: Mapping[Any, Any]) -> Iterator[Chunk] | None:
 def _is_column(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return True
+    if comes_from(value, "xarray", "DataArray"):
+        return False  # whose coordinates count too
     return getattr(value, "ndim", None) == 1 or comes_from(value, "polars", "Series")
 
 

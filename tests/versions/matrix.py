@@ -18,19 +18,23 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".venv-versions"
 FOLDER = Path("tests", "unit", "fingerprint")
-TESTS = ["test_vectors.py", "test_containers.py", "test_values.py", "test_collisions.py"]
+RELEASES = ("test_vectors.py", "test_containers.py", "test_values.py", "test_collisions.py")
+GUESTS = ("test_guests.py",)
 TOOLS = ["pytest>=8.3", "pytest-randomly>=3.16", "pytest-timeout>=2.3", "hypothesis>=6.130"]
 
-# The oldest releases that pyproject.toml allows, some from between, and the newest that the interpreter can have.
-MATRIX: dict[str, tuple[str, list[str]]] = {
-    "oldest": ("3.11", [
+# The oldest releases that pyproject.toml allows, some from between, and the newest that the interpreter can have. No
+# `mlops_sdk` itself: of what it depends on, only what a fingerprint imports. Last, libraries whose objects are taken, and
+# which are too large, or bring too much, for the environment of all tests.
+MATRIX: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
+    "oldest": ("3.11", RELEASES, [
         "numpy==1.26.*", "pandas==2.2.*", "polars==1.0.*", "pyarrow==15.*", "duckdb==1.1.*", "nanoarrow==0.6.*",
-        "narwhals==2.0.*", "blake3==1.0.0", "sqlite-utils>=4.0",
+        "narwhals==2.0.*", "blake3==1.0.0",
     ]),
-    "between": ("3.12", [
+    "between": ("3.12", RELEASES, [
         "numpy==2.2.*", "pandas==2.3.*", "polars==1.20.*", "pyarrow==19.*", "duckdb==1.2.*", "nanoarrow", "narwhals", "blake3",
     ]),
-    "newest": ("3.13", ["numpy", "pandas>=3", "polars>=2", "pyarrow", "duckdb", "nanoarrow", "narwhals", "blake3"]),
+    "newest": ("3.13", RELEASES, ["numpy", "pandas>=3", "polars>=2", "pyarrow", "duckdb", "nanoarrow", "narwhals", "blake3"]),
+    "guests": ("3.11", GUESTS, ["--editable", str(ROOT), "pandas", "polars", "pyarrow", "mlflow-skinny", "xarray"]),
 }  # fmt: skip
 
 
@@ -61,13 +65,12 @@ def python_of(name: str, minor: str, requirements: list[str]) -> Path | None:
         return None
     uv = [sys.executable, "-m", "uv", "--quiet", "--no-config"]
     subprocess.run([*uv, "venv", "--clear", "--python", base, str(home)], check=True)
-    # no `mlops_sdk` itself: of what it depends on, only what a fingerprint imports
     subprocess.run([*uv, "pip", "install", "--python", str(python), *requirements, *TOOLS], check=True)
     stamp.write_text(wanted, encoding="utf-8")
     return python
 
 
-def tried(name: str, python: Path, arguments: list[str]) -> bool:
+def tried(name: str, python: Path, tests: tuple[str, ...], arguments: list[str]) -> bool:
     """Run the tests in an environment."""
     shown = "import sys, numpy, pandas, polars, pyarrow; print(f'Python {sys.version.split()[0]}', *(f'{m.__name__} {m.__version__}' for m in (numpy, pandas, polars, pyarrow)), sep=', ')"
     print(
@@ -75,7 +78,6 @@ def tried(name: str, python: Path, arguments: list[str]) -> bool:
         end="",
         flush=True,
     )
-    tests = [str(FOLDER / each) for each in TESTS]
     command = [
         str(python),
         "-m",
@@ -86,7 +88,7 @@ def tried(name: str, python: Path, arguments: list[str]) -> bool:
         "-p",
         "no:xdist",
         "--randomly-seed=1",
-        *tests,
+        *(str(FOLDER / test) for test in tests),
         *arguments,
     ]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).returncode == 0
@@ -102,9 +104,9 @@ def main(arguments: list[str]) -> int:
     results: dict[str, bool | None] = {}
     for name in chosen.names or MATRIX:
         began = time.perf_counter()
-        minor, requirements = MATRIX[name]
+        minor, tests, requirements = MATRIX[name]
         python = python_of(name, minor, requirements)
-        results[name] = None if python is None else tried(name, python, rest)
+        results[name] = None if python is None else tried(name, python, tests, rest)
         said = {None: f"no Python {minor} here: not tried", True: "passed", False: "FAILED"}[results[name]]
         print(f"== {name}: {said} ({time.perf_counter() - began:.0f} s)", flush=True)
     return int(False in results.values() or True not in results.values())
