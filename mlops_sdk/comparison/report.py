@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -170,6 +171,10 @@ def _more(n: int, noun: str) -> str:
 # -- values as text --------------------------------------------------------------------------------------------------------
 
 
+_DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+"""Of SHA-1, SHA-256 and BLAKE3."""
+
+
 def _cells(values: Sequence[Any]) -> list[str]:
     """Values as text; where two that differ would look the same, text is quoted, and floats are exact."""
     texts = [shown(value) for value in values[:_MOST_COLUMNS]]
@@ -179,11 +184,11 @@ def _cells(values: Sequence[Any]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A value as text of at most 120 characters: six digits of a float, a dataset by name and digest."""
+    """A value as text of at most 120 characters: six digits of a float, twelve of a digest, a dataset by name and digest."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str):
-        return _cut(value)
+        return value[:12] if _DIGEST.fullmatch(value) else _cut(value)
     if isinstance(value, Mapping):
         return _cut(_dataset(value) if value.get("digest") or value.get("name") else _json(value))
     if isinstance(value, list | tuple):

@@ -1,15 +1,17 @@
-"""Many runs in a notebook: a table of what differs between them, with the curves of their first metrics."""
+"""Many runs as a table of what differs between them: in a notebook with the curves of their first metric, and printed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlops_sdk.comparison.report import Block, plain_lines
 from mlops_sdk.entities import RunParts
 from mlops_sdk.errors import StoreError
 from mlops_sdk.markup.cards import badge, card, code, faint, table
 from mlops_sdk.markup.elements import Html, join, text
 from mlops_sdk.markup.values import duration, is_number, shown
+from mlops_sdk.markup.visible import clipped
 from mlops_sdk.query.card import curves_of
 
 if TYPE_CHECKING:
@@ -79,6 +81,34 @@ def _without_constant(titles: list[Any], rows: list[list[Any]], numbers: set[int
     )
     kept.is_dropped = True
     return kept
+
+
+def plain(runs: Runs, width: int) -> str:
+    """The first 20 runs as lines of at most about `width` cells: what `listing` shows, without the curves and the times."""
+    some = runs[:_MOST_ROWS]
+    if not some:
+        return "no runs"
+    parts = some._load()
+    params = _differing([parts.get(run.run_id, RunParts()).params for run in some])
+    metrics = _most_common([parts.get(run.run_id, RunParts()).metrics for run in some])
+    rows: list[list[object]] = [_plain_row(run, parts.get(run.run_id, RunParts()), params, metrics) for run in some]
+    titles: list[object] = [*_FIRST, *metrics, *params, "duration"]
+    kept = _without_constant(titles, rows, set(), column=_FIRST.index("experiment"))
+    where = f" in {clipped(some[0].experiment, _LONGEST)}" if kept.is_dropped else ""
+    block = Block(
+        f"{len(runs):,} run{'s' if len(runs) != 1 else ''}{where}",
+        tuple(map(str, kept.titles)),
+        tuple(tuple(map(str, row)) for row in kept.rows),
+        more=f"and {len(runs) - len(some):,} more" if len(runs) > len(some) else "",
+    )
+    return "\n".join(plain_lines([block], width))
+
+
+def _plain_row(run: RunView, parts: RunParts, params: Sequence[str], metrics: Sequence[str]) -> list[object]:
+    values = (shown(parts.metrics[key].last) if key in parts.metrics else "" for key in metrics)
+    said = (clipped(shown(parts.params.get(key)), _LONGEST) for key in params)
+    names = (clipped(run.name, _LONGEST), clipped(run.experiment, _LONGEST))
+    return [run.short_id, *names, run.status, *values, *said, duration(run.duration_s)]
 
 
 def _row(run: RunView, parts: RunParts, params: Sequence[str], metrics: Sequence[str]) -> list[object]:

@@ -60,6 +60,14 @@ class Runs(Sequence[RunView]):
     def __repr__(self) -> str:
         return f"<Runs: {len(self)}>"
 
+    def __str__(self) -> str:
+        """A table of the first 20, as wide as the terminal: what `print` shows."""
+        import shutil
+
+        from mlops_sdk.query.listing import plain
+
+        return plain(self, shutil.get_terminal_size().columns)
+
     def _load(self) -> dict[str, RunParts]:
         if self._parts is None:
             self._parts = self._store.load([head.run_id for head in self._heads], _TABLE_PARTS)

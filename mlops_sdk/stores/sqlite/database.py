@@ -81,6 +81,11 @@ class Database:
         self._pid = os.getpid()
         _databases.add(self)
 
+    def __del__(self) -> None:
+        # Python 3.13 warns of a connection that ends unclosed; one that a fork brought along must stay open: see above
+        if getattr(self, "_pid", None) == os.getpid():
+            self._close_all()
+
     # -- writing -------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -245,15 +250,21 @@ class Database:
 
     def _new_reader(self) -> tuple[sqlite3.Connection, bool]:
         connection, is_immutable = open_reader(self.path)
-        if version_of(connection, self.path) < SCHEMA_VERSION:
+        try:
+            is_current = version_of(connection, self.path) >= SCHEMA_VERSION
+            if is_current:
+                self.store_id = _store_id(connection)
+        except BaseException:
             connection.close()
-            if self.read_only:
-                raise StoreUnavailableError(f"{self.path} has an older format: open it once for writing")
-            with self.exclusive():  # migrates it
-                pass
-            connection, is_immutable = open_reader(self.path)
-        self.store_id = _store_id(connection)
-        return connection, is_immutable
+            raise
+        if is_current:
+            return connection, is_immutable
+        connection.close()
+        if self.read_only:
+            raise StoreUnavailableError(f"{self.path} has an older format: open it once for writing")
+        with self.exclusive():  # migrates it
+            pass
+        return self._new_reader()
 
     def _keep_reader(self, file_id: FileId, connection: sqlite3.Connection) -> bool:
         with self._pool_mutex:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_warnings_dropped_records_and_other_writers_are_shown(mlops: Mlops, tmp_
 
 
 def test_damage_to_one_metric_leaves_the_rest_readable(mlops: Mlops, store: Path) -> None:
-    with sqlite3.connect(store / "store.db") as connection:
+    with closing(sqlite3.connect(store / "store.db")) as connection, connection:
         run = "(SELECT id FROM runs WHERE run_id = 'run-slow')"
         for table in ("tails", "chunks"):
             connection.execute(f"UPDATE {table} SET points = x'00112233' WHERE run = {run}")

@@ -133,3 +133,13 @@ def test_a_lone_group_with_a_run_is_shown() -> None:
     found = Comparison([Subject("a", [record("a", params={"x": 1})]), Subject("b", [record("b", params={"x": 2})])])
     assert repr(found) == "<Comparison of 2: 1 changes, 0 metrics differ>"
     assert str(found) == found.summary()
+
+
+def test_digests_are_cut_unless_they_would_look_the_same() -> None:
+    one, other, alike = "0a" * 32, "0b" * 32, "0a" * 10 + "ff" * 22
+    page = str(runs(record("a", params={"sha": one}), record("b", params={"sha": other})))
+    assert one[:12] in page
+    assert one[:13] not in page
+    page = str(runs(record("a", params={"sha": one}), record("b", params={"sha": alike})))
+    assert one[:30] in page
+    assert alike[:30] in page

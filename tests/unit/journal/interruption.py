@@ -81,6 +81,7 @@ class Interruption:
 
     def run(self, call: Callable[[], object]) -> BaseException | None:
         """Run `call`; returns what it raised."""
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 gives no opcodes unless a frame asked before settrace()
         sys.settrace(self._enter)
         try:
             call()

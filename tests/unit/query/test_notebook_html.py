@@ -50,6 +50,28 @@ def test_a_card_has_everything(runs: Runs) -> None:
     assert "1 system metrics" in text
 
 
+def test_printed_it_is_a_table_of_what_differs(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    title, head, *rows = str(runs).splitlines()
+    assert title == "2 runs in default"
+    assert head.split() == ["run", "name", "status", "loss", "rate", "duration"]
+    assert [row.split()[:5] for row in rows] == [
+        [runs[0].short_id, "rate-0.1", "FINISHED", "0.0550232", "0.1"],
+        [runs[1].short_id, "rate-0.5", "FINISHED", f"{math.exp(-14.5):.6g}", "0.5"],
+    ]
+    assert str(runs[:0]) == "no runs"
+
+
+@pytest.mark.parametrize("hostile", [each for each in HOSTILE if len(each.encode()) < 1000])
+def test_printed_text_has_nothing_hidden(tmp_path: Path, hostile: str) -> None:
+    for value in (hostile, 1):
+        with mlops_sdk.start_run(name=hostile, tracking_uri=tmp_path, **QUIET) as run:
+            run.log_param("text", value)
+    lines = str(mlops_sdk.search_runs(tracking_uri=tmp_path)).split("\n")
+    assert len(lines) == 4
+    assert all(line.isprintable() for line in lines)
+
+
 def test_a_list_has_what_differs(runs: Runs) -> None:
     html = runs._repr_html_()
     text = Checked(html).text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -88,6 +89,21 @@ def test_a_store_at_rest_is_one_clean_file(tmp_path: Path) -> None:
     assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
     assert connection.execute("SELECT last FROM v_metrics").fetchone() == (2.0,)
     connection.close()
+
+
+def test_connections_end_with_the_store_that_nobody_closed(tmp_path: Path) -> None:
+    """Python 3.13 would warn of each, in a program that never heard of it."""
+    store = SQLiteStore(tmp_path / "store")
+    WriterScript("run-1").run().send(store)
+    store.find(RunQuery())
+    database = store.database
+    connections = [database._writer, *(connection for _, connection in database._readers)]
+    assert len(connections) == 2
+    del store, database
+    gc.collect()
+    for connection in connections:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")  # type: ignore[union-attr]
 
 
 def test_settling_merges_the_log_and_closes_the_file(tmp_path: Path, opened: Callable[..., SQLiteStore]) -> None:
