@@ -52,7 +52,7 @@ def groups_page(groups: Sequence[GroupSummary]) -> Html:
     ends = [end for each in groups for end in _ends(each) if math.isfinite(end)]
     limits = (min(ends), max(ends)) if ends else (0.0, 0.0)
     rows = [[*row, _drawn(each, limits)] for row, each in zip(block.rows, groups, strict=True)]
-    return card(block.title, table((*block.columns, ""), rows))
+    return card(block.title, table((*block.columns, ""), rows, numbers=(2, 3, 4)))
 
 
 def _ends(group: GroupSummary) -> tuple[float, float, float]:

@@ -72,7 +72,7 @@ class Profile:
     @property
     def distinct(self) -> float:
         """Number of distinct values, missing left out."""
-        return self.smallest.distinct()
+        return min(self.smallest.distinct(), float(self.n - self.n_nulls))
 
     def __add__(self, other: Profile) -> Profile:
         n_finite = self.n_finite + other.n_finite
