@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import fingerprints, queries, report, workloads
+from benchmarks import estimators, fingerprints, queries, report, workloads
 from benchmarks.workloads import Row
 
 
@@ -33,6 +33,8 @@ def _workloads(quick: bool, gigabytes: float) -> dict[str, Callable[[], list[Row
         "frames": queries.frames,
         "history": queries.history,
         "shell": queries.shell,
+        "search": lambda: estimators.grid_search(2 if quick else 5),
+        "fit": estimators.small_fit,
     }
 
 

@@ -1,10 +1,13 @@
-"""Pictures of what changed."""
+"""Pictures of what changed; loaded with matplotlib."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
+
+from mlops_sdk.markup.pictures import as_png
 
 if TYPE_CHECKING:
     from mlops_sdk.fingerprint.diff import Diff
@@ -12,6 +15,13 @@ if TYPE_CHECKING:
 
 _MOST = 12
 _BEFORE, _AFTER = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermilion: told apart by everybody
+
+
+class NotebookFigure(Figure):
+    """A figure that a notebook shows where it is the last value of a cell."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
+        return as_png(self)
 
 
 def draw_diff(diff: Diff, ax: Any = None) -> Any:
@@ -27,8 +37,6 @@ def draw_diff(diff: Diff, ax: Any = None) -> Any:
     -------
     matplotlib Figure
     """
-    from matplotlib.figure import Figure
-
     before = {} if diff.before is None else diff.before.profile
     after = {} if diff.after is None else diff.after.profile
     shared = [name for name in before if name in after]
@@ -37,7 +45,7 @@ def draw_diff(diff: Diff, ax: Any = None) -> Any:
     if ax is None:
         n_across = min(3, max(1, len(names)))
         n_down = max(1, -(-len(names) // n_across))
-        figure = Figure(figsize=(3.6 * n_across, 2.4 * n_down), layout="constrained")
+        figure = NotebookFigure(figsize=(3.6 * n_across, 2.4 * n_down), layout="constrained")
         axes = list(np.atleast_1d(figure.subplots(n_down, n_across, squeeze=False)).ravel())
     else:
         figure, axes = ax.figure, [ax]

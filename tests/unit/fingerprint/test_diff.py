@@ -151,6 +151,8 @@ def test_pictures_and_html_are_static_and_escaped() -> None:
     diff = made.diff(fingerprint(evil.iloc[::-1].assign(z=1)))
     assert "<script" not in diff._repr_html_()
     figure = diff.plot()
-    figure.canvas.draw()
+    data, size = figure._repr_png_()
+    assert data.startswith(b"\x89PNG")
+    assert 100 < size["width"] < 1000
     assert BASE.diff(BASE).plot() is not None
     json.dumps(diff.to_dict())

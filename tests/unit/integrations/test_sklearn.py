@@ -454,7 +454,9 @@ def test_a_search_is_recorded_with_all_candidates_and_folds(run: Run, n_jobs: in
     assert run.metrics["tasks_done"] == 9
     assert run.metrics["best_score"] == search.best_score_
     assert results.to_pandas().shape[0] == 3
-    assert results.plot("C").get_xlabel() == "C"
+    axes = results.plot("C")
+    assert axes.get_xlabel() == "C"
+    assert axes._repr_png_()[0].startswith(b"\x89PNG")  # type: ignore[attr-defined]  # a notebook shows it
     assert np.array_equal(run.load_model(trust=True).predict(X), search.predict(X))
     (best,) = _children(run).values()
     assert best.params == search.best_params_
