@@ -96,12 +96,11 @@ class QuantileSample:
         -------
         float64[257]
         """
-        waiting = np.sort(np.concatenate(self._waiting)) if self._waiting else np.array([low, high])
+        waiting = np.concatenate(self._waiting) if self._waiting else np.array([low, high])
         weight = float(self._weight)
         known = [(level, points) for level, points in enumerate(self._levels) if points is not None]
         if known and len(waiting) > _POINTS:
-            middles = (np.arange(_POINTS) + 0.5) * (len(waiting) / _POINTS)
-            waiting, weight = waiting[middles.astype(np.int64)], weight * len(waiting) / _POINTS
+            waiting, weight = _points_of(waiting), weight * len(waiting) / _POINTS
         values = np.concatenate([waiting, *(points for _, points in known)])
         weights = [np.full(len(points), float(_STEP << level)) for level, points in known]
         found = at_equal_steps(values, np.concatenate([np.full(len(waiting), weight), *weights]))
@@ -110,7 +109,7 @@ class QuantileSample:
 
 
 def _points_of(values: Floats) -> Floats:
-    """1,024 numbers at equal steps of rank among 16,384, in order.
+    """1,024 numbers at equal steps of rank among so many or more, in order.
 
     Notes
     -----
@@ -121,14 +120,16 @@ def _points_of(values: Floats) -> Floats:
     ----------
     .. [1] ``docs/adr/0016-profile-from-a-sample.md``
     """
+    places = ((np.arange(_POINTS) + 0.5) * (len(values) / _POINTS)).astype(np.int64)
     low, high = values.min(), values.max()
-    scale = 65535.0 / (high - low) if high > low else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = 65535.0 / (high - low) if high > low else 0.0
     if 0 < scale < math.inf:
         keys = ((values - low) * scale).astype(np.uint16)
-        order = np.argsort(keys, kind="stable")[_STEP // 2 :: _STEP]
+        order = np.argsort(keys, kind="stable")[places]
         if (np.diff(keys[order]) > 0).all():
             return values[order]
-    return np.sort(values)[_STEP // 2 :: _STEP]
+    return np.sort(values)[places]
 
 
 def _places(start: int, n: int, stride: int) -> Places:

@@ -74,6 +74,16 @@ def test_how_a_stream_is_cut_does_not_change_what_is_taken() -> None:
         assert (seen.n, seen.min, seen.max, seen.distinct) == (whole.n, whole.min, whole.max, whole.distinct)  # type: ignore[union-attr]
 
 
+def test_numbers_of_any_size_have_quantiles() -> None:
+    values = np.random.default_rng(0).choice([-1.7e308, 1.7e308, np.inf, -np.inf, 5e-324], 40_000)
+    seen = profile_of(values)
+    assert seen.quantiles is not None
+    assert (seen.quantiles[0], seen.quantiles[-1]) == (-np.inf, np.inf)
+    assert set(seen.quantiles.tolist()) == set(np.unique(values).tolist())
+    seen = profile_of(np.random.default_rng(0).uniform(-1, 1, 40_000) * 1.7e308)
+    assert np.isfinite(seen.quantiles).all()  # type: ignore[arg-type]
+
+
 def test_a_profile_is_about_two_kilobytes() -> None:
     generator = np.random.default_rng(0)
     for values in (
