@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 .PHONY: help
 help: ## list the targets
 	@echo 'make TARGET [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: $(VENV)/.installed-sklearn ## train a few models on the digits data, tracked; show where everything went
@@ -26,6 +26,10 @@ demo: $(VENV)/.installed-sklearn ## train a few models on the digits data, track
 .PHONY: test
 test: $(VENV)/.installed-test ## all tests (WORKERS=0: in one process; SEED=n: another order; ARGS="-k journal")
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --randomly-seed=$(SEED) $(ARGS)
+
+.PHONY: test-versions
+test-versions: $(VENV)/.installed-versions ## fingerprints under older and newest releases (ARGS=oldest: one of them)
+	$(BIN)/python -m tests.versions.matrix $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.installed-check ## ruff, mypy --strict and the floors of the house
@@ -53,7 +57,7 @@ docs: $(VENV)/.installed-docs ## build the documentation into site/; a warning i
 
 .PHONY: clean
 clean: ## remove .venv and everything else that these targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov site dist demo-output
+	rm -rf .venv .venv-versions .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov site dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra. `--no-compile`: Python compiles what is really imported, which is a fraction of it all.

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...] [--quick | --hard] [--json FILE] [--docs]`: our figures and the yardsticks, one table."""
+"""`python -m benchmarks [NAME ...] [--quick | --hard] [--gigabytes N] [--json FILE] [--docs]`: ours and the yardsticks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks import estimators, fingerprints, hard, queries, remote, report, 
 from benchmarks.workloads import Row
 
 
-def _workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
+def _workloads(quick: bool, gigabytes: float) -> dict[str, Callable[[], list[Row]]]:
     n = 50_000 if quick else 200_000
     return {
         "imports": workloads.imports,
@@ -27,6 +27,7 @@ def _workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "share": lambda: workloads.share(5 if quick else 20),
         "compare": workloads.compare_two,
         "fingerprint": lambda: list(fingerprints.fingerprint(200_000 if quick else 1_000_000)),
+        "fingerprint-memory": lambda: list(fingerprints.memory(gigabytes)),
         "memory": lambda: workloads.memory(1_000_000 if quick else 10_000_000),
         "queries": lambda: queries.queries(10_000, 15) + ([] if quick else queries.queries(100_000, 200)),
         "frames": queries.frames,
@@ -44,6 +45,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="workloads; default all")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, for a first look")
     parser.add_argument("--hard", action="store_true", help="the harder settings instead: how the cost grows (minutes)")
+    parser.add_argument(
+        "--gigabytes", type=float, default=0.4, metavar="N", help="size of the files of fingerprint-memory; default 0.4"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument(
         "--docs", action="store_true", help="write docs/benchmarks.md and the README's table (all names)"
@@ -51,7 +55,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.docs and (chosen.names or chosen.quick or chosen.hard):
         parser.error("--docs takes the whole benchmark: neither names, --quick nor --hard")
-    known = {name: hard.bounded(name) for name in hard.WORKLOADS} if chosen.hard else _workloads(chosen.quick)
+    known = {name: hard.bounded(name) for name in hard.WORKLOADS} if chosen.hard else _workloads(chosen.quick, chosen.gigabytes)
     unknown = set(chosen.names) - set(known)
     if unknown:
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(known)}")

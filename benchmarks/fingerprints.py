@@ -53,7 +53,6 @@ def fingerprint(n: int = 1_000_000) -> Iterator[Row]:
     yield from _peers(frame)
     yield from _texts(n)
     yield from _logging()
-    yield from memory(n * 2)
 
 
 def _rate(what: str, data: Any, least: float, **options: Any) -> Row:
@@ -130,39 +129,55 @@ def _logging() -> Iterator[Row]:
     yield Row("log_dataset of a 10 MB frame", f"{taken:.0f} ms", "<= 40 ms", taken <= 40)
 
 
-def memory(n: int) -> Iterator[Row]:
-    """Memory added by files of `n` rows of 20 float64, read in a process of their own."""
+def memory(gigabytes: float) -> Iterator[Row]:
+    """Memory added by files of so many 10^9 bytes of float64 in 20 columns, each read in a process of its own."""
+    n = round(gigabytes * GB / 160)
+    files = {
+        "npy (rows first)": _write_rows, "npy (columns first)": _write_columns, "Parquet (row groups of 1,048,576)": _write_parquet,
+    }  # fmt: skip
     with scratch() as path:
-        for name in ("x.npy", "x.parquet"):
-            if _write(path / name, n):
-                done = subprocess.run(
-                    [sys.executable, "-c", _MEMORY, str(path / name)], capture_output=True, text=True, check=True
-                )
-                added, size = float(done.stdout), (path / name).stat().st_size
-                what = f"memory added by a {name.partition('.')[2]} file of {size / GB:.2f} GB"
-                yield Row(what, f"{added:.0f} MiB", "<= 256 MiB", added <= 256)
-                (path / name).unlink()
+        for what, write in files.items():
+            file = path / ("x.parquet" if write is _write_parquet else "x.npy")
+            try:
+                write(file, n)
+            except ImportError as error:
+                yield Row(f"memory added by {what}", f"not measured: {error}", "<= 256 MiB", None)
+                continue
+            size = file.stat().st_size
+            command = [sys.executable, "-c", _MEMORY, str(file)]
+            added = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            yield Row(f"memory added by {size / GB:.2f} GB of {what}", f"{added:.0f} MiB", "<= 256 MiB", added <= 256)
+            file.unlink()
 
 
-def _write(file: Path, n: int) -> bool:
+def _parts(n: int) -> Iterator[tuple[int, Any]]:
+    """Rows in row groups of pyarrow's default size, and the number of the first."""
     import numpy as np
 
-    step = 250_000
-    parts = (np.random.default_rng(start).standard_normal((min(step, n - start), 20)) for start in range(0, n, step))
-    if file.suffix == ".npy":
-        array = np.lib.format.open_memmap(file, mode="w+", dtype="f8", shape=(n, 20))
-        for number, part in enumerate(parts):
-            array[number * step : number * step + len(part)] = part
-        array.flush()
-        return True
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        return False
-    with parquet.ParquetWriter(
-        file, pyarrow.schema([(f"c{place}", pyarrow.float64()) for place in range(20)])
-    ) as writer:
-        for part in parts:
-            writer.write_table(pyarrow.table({f"c{place}": part[:, place] for place in range(20)}))
-    return True
+    step = 1 << 20
+    for start in range(0, n, step):
+        yield start, np.random.default_rng(start).standard_normal((min(step, n - start), 20))
+
+
+def _write_rows(file: Path, n: int, *, by_column: bool = False) -> None:
+    import numpy as np
+
+    array = np.lib.format.open_memmap(file, mode="w+", dtype="f8", shape=(n, 20), fortran_order=by_column)
+    for start, part in _parts(n):
+        array[start : start + len(part)] = part
+    array.flush()
+
+
+def _write_columns(file: Path, n: int) -> None:
+    _write_rows(file, n, by_column=True)
+
+
+def _write_parquet(file: Path, n: int) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    names = [f"c{place}" for place in range(20)]
+    schema = pyarrow.schema([(name, pyarrow.float64()) for name in names])
+    with parquet.ParquetWriter(file, schema) as writer:
+        for _, part in _parts(n):
+            writer.write_table(pyarrow.table({name: part[:, place] for place, name in enumerate(names)}))

@@ -95,7 +95,7 @@ def runs(
     if form == "json":
         terminal.write(to_json([table_columns.record(row, chosen) for row in rows]))
     elif form == "csv":
-        terminal.write(csv_lines(*table_columns.flat(rows, chosen)))
+        terminal.write(csv_lines(*table_columns.flat(rows, chosen), say=terminal.say))
     elif not rows:
         _say_empty(place, ask)
     else:

@@ -14,7 +14,8 @@ from mlops_sdk.comparison.question import Question
 from mlops_sdk.comparison.ranking import ranked, ranked_metrics
 from mlops_sdk.comparison.subject import Subject
 from mlops_sdk.comparison.verdict import GroupSummary, Verdict, judge, summarise
-from mlops_sdk.errors import InvalidValueError, MissingDependencyError
+from mlops_sdk.errors import InvalidValueError
+from mlops_sdk.values.frames import pandas_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,14 +188,9 @@ class Comparison:
         MissingDependencyError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingDependencyError("pandas", extra="pandas", purpose="to_pandas()") from error
         from mlops_sdk.comparison.report import difference_rows, verdict_rows
 
-        rows = verdict_rows(self) if self.verdicts else difference_rows(self)
-        return pd.DataFrame(rows)
+        return pandas_frame(verdict_rows(self) if self.verdicts else difference_rows(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data, for JSON."""

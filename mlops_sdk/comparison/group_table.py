@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mlops_sdk.comparison.report import group_rows, groups_block, plain_lines
 from mlops_sdk.comparison.verdict import GroupSummary
-from mlops_sdk.errors import MissingDependencyError
+from mlops_sdk.values.frames import pandas_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,12 +50,8 @@ class GroupTable(Sequence[GroupSummary]):
         MissingDependencyError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingDependencyError("pandas", extra="pandas", purpose="to_pandas()") from error
         columns = ["group", "metric", "n", "n_missing", "mean", "std", "low", "high", "level"]
-        return pd.DataFrame(self.to_dicts(), columns=columns).set_index("group")
+        return pandas_frame(self.to_dicts(), columns=columns).set_index("group")
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """Means with their intervals and the runs behind them; returns the Axes."""

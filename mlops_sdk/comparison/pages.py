@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from mlops_sdk.comparison.report import MAX_SENTENCE, Block, blocks, groups_block
 from mlops_sdk.markup.cards import card, faint, section, table
+from mlops_sdk.markup.charts import interval
 from mlops_sdk.markup.elements import Html, element, join, text
 
 if TYPE_CHECKING:
@@ -45,6 +47,22 @@ def _toned(content: str, tone: str) -> Html:
 
 
 def groups_page(groups: Sequence[GroupSummary]) -> Html:
-    """A table of groups."""
+    """A table of groups, with their intervals drawn on one scale."""
     block = groups_block(groups)
-    return card(block.title, table(block.columns, block.rows))
+    ends = [end for each in groups for end in _ends(each) if math.isfinite(end)]
+    limits = (min(ends), max(ends)) if ends else (0.0, 0.0)
+    rows = [[*row, _drawn(each, limits)] for row, each in zip(block.rows, groups, strict=True)]
+    return card(block.title, table((*block.columns, ""), rows, numbers=(2, 3, 4)))
+
+
+def _ends(group: GroupSummary) -> tuple[float, float, float]:
+    found = group.description
+    return found.low, found.mean, found.high
+
+
+def _drawn(group: GroupSummary, limits: tuple[float, float]) -> Html:
+    """The interval as a picture; a group of one has a dot alone."""
+    low, mean, high = _ends(group)
+    is_known = not (math.isnan(low) or math.isnan(high))
+    title = f"{group.label}: {mean:.4g}" + (f", {low:.4g} to {high:.4g}" if is_known else "")
+    return interval(low if is_known else mean, mean, high if is_known else mean, limits, title=title)

@@ -78,10 +78,8 @@ def corrected_t(differences: FloatArray, test_ratio: float, level: float = 0.95)
 
     Raises
     ------
-    RefusedError
-        If there are fewer than 3, or they do not vary.
-    MissingDependencyError
-        Without scipy.
+    RefusedError, MissingDependencyError
+        As `paired_t`.
     """
     return _t_of_differences(
         differences, level, test_ratio, "corrected resampled t-test",

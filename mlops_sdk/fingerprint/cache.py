@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -27,7 +28,8 @@ class Cached:
 
     Notes
     -----
-    In ``$XDG_CACHE_HOME/mlops/fingerprints`` (mode 0700). A file changed within the last two seconds is not kept: another
+    In ``$XDG_CACHE_HOME/mlops/fingerprints`` (mode 0700); not where that directory, or the one above it, is somebody else's
+    or can be written by others, who could put false entries there. A file changed within the last two seconds is not kept: another
     change in the same tick of its clock would not be seen. Salted fingerprints are never kept. Trouble with the cache is no
     trouble for the caller.
     """
@@ -53,9 +55,9 @@ class Cached:
         if not self._is_usable:
             return None
         try:
-            if self._entry.stat().st_size > _MOST_BYTES:
+            if not _is_private(self._entry.parent):
                 return None
-            return Fingerprint.from_dict(json.loads(self._entry.read_bytes()))
+            return Fingerprint.from_dict(json.loads(_content_of(self._entry)))
         except (OSError, ValueError, InvalidValueError, RecursionError):
             return None
 
@@ -65,7 +67,9 @@ class Cached:
             return
         entry = self._entry
         try:
-            entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(entry.parent)
+            if not _is_private(entry.parent):
+                return
             handle, temporary = tempfile.mkstemp(dir=entry.parent)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(made.to_dict(), file)
@@ -73,6 +77,35 @@ class Cached:
             _tidy(entry.parent)
         except OSError:
             return  # a cache that cannot be written is no cache
+
+
+def _make_private(directory: Path) -> None:
+    """Make it and those above it that are not there, for the owner only, whatever the umask."""
+    if not directory.is_dir():
+        _make_private(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def _is_private(directory: Path) -> bool:
+    """Whether only this user can put files there, or another directory in its place."""
+    if not hasattr(os, "geteuid"):
+        return True
+    for each in (directory, directory.parent):
+        found = each.lstat()
+        is_mine = found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
+        if not is_mine or not stat.S_ISDIR(found.st_mode):
+            return False
+    return True
+
+
+def _content_of(entry: Path) -> bytes:
+    """Of a regular file; nothing else is opened for long, and no link is followed."""
+    descriptor = os.open(entry, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+            raise InvalidValueError("no entry of ours")
+        return file.read()
 
 
 def _tidy(directory: Path) -> None:

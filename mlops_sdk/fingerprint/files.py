@@ -177,7 +177,7 @@ def _parquet_otherwise(path: Path) -> Iterator[Chunk]:
             import polars
         except ImportError as error:
             raise MissingDependencyError("pyarrow", purpose="Parquet files") from error
-        yield from arrow.chunks_of(polars.read_parquet(path))
+        yield from tables.table_chunks(polars.read_parquet(path)) or ()
     else:
         yield from arrow.chunks_of(duckdb.read_parquet(str(path)))
 

@@ -192,6 +192,7 @@ class Fingerprint:
         return overlap(self, other)
 
     def __add__(self, other: Fingerprint) -> Fingerprint:
+        """The rows of both together; without an ordered digest, which cannot be had from two (``docs/fingerprint-spec.md``, "Sums")."""
         from mlops_sdk.fingerprint.merging import merge
 
         return merge(self, other)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TABLES = 4
 LEAST_CELLS, MOST_CELLS = 64, 1 << 16
 DEFAULT_SMALLEST = 1024
+_PAIRED_CELLS = 64
 _CHECK = np.uint64(0xA0761D6478BD642F)
 _TURNS = tuple(np.uint64(16 * turn) for turn in range(TABLES))
 
@@ -71,15 +72,23 @@ class LookupTable:
         """Add row hashes."""
         checks = mix(rows ^ _CHECK)
         last = np.uint64(self.n_cells - 1)
-        for table, turn in enumerate(_TURNS):
-            where = ((checks >> turn) & last).astype(np.uint16)
-            order = np.argsort(where, kind="stable")  # a radix sort, for 16 bits
-            counts = np.bincount(where, minlength=self.n_cells)
-            self.counts[table] += counts
-            there = np.flatnonzero(counts)
-            starts = (np.cumsum(counts) - counts)[there]
-            self.keys[table, there] += np.add.reduceat(rows[order], starts)
-            self.checks[table, there] += np.add.reduceat(checks[order], starts)
+        cells = [(checks >> turn) & last for turn in _TURNS]
+        is_paired = self.n_cells <= _PAIRED_CELLS
+        for table in range(0, TABLES, 2 if is_paired else 1):
+            where, n = cells[table], self.n_cells
+            if is_paired:  # one pass over the rows serves two tables
+                where, n = where * np.uint64(n) + cells[table + 1], n * n
+            for mine, sums in zip(self._parts, _grouped(where, n, rows, checks), strict=True):
+                if is_paired:
+                    both = sums.reshape(self.n_cells, self.n_cells)
+                    mine[table] += both.sum(axis=1, dtype=mine.dtype)
+                    mine[table + 1] += both.sum(axis=0, dtype=mine.dtype)
+                else:
+                    mine[table] += sums
+
+    @property
+    def _parts(self) -> tuple[Any, Any, Any]:
+        return self.counts, self.keys, self.checks
 
     def __add__(self, other: LookupTable) -> LookupTable:
         return self._combined(other, 1)
@@ -131,6 +140,15 @@ class LookupTable:
         table = cls(n_cells)
         table.counts, table.keys, table.checks = counts.view(np.int64).copy(), keys.copy(), checks.copy()
         return table
+
+
+def _grouped(where: Words, n: int, rows: Words, checks: Words) -> tuple[Any, Any, Any]:
+    """Count, sum of rows and sum of checks of each of `n` cells."""
+    cells = where.view(np.int64)
+    sums = np.zeros((2, n), dtype=np.uint64)
+    np.add.at(sums[0], cells, rows)
+    np.add.at(sums[1], cells, checks)
+    return np.bincount(cells, minlength=n), sums[0], sums[1]
 
 
 class _Peeling:

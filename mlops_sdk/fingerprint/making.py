@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mlops_sdk.errors import InvalidValueError
-from mlops_sdk.fingerprint import frames, tables
+from mlops_sdk.fingerprint import frames, labelled, tables
 from mlops_sdk.fingerprint.canonical import Chunk, Rules
 from mlops_sdk.fingerprint.digest import Hashing
 from mlops_sdk.fingerprint.fingerprint import Fingerprint
@@ -133,6 +133,10 @@ class _Making:
             return of_path(data, self._options, target=target, cache=self._cache, progress=self._progress)
         if comes_from(data, "sklearn.utils", "Bunch"):
             data, target = of_bunch(data, target)
+        if comes_from(data, "xarray", "DataArray", "Dataset"):
+            _refuse_target(target)
+            parts = {name: self._table(chunks, None) for name, chunks in labelled.chunks_by_variable(data).items()}
+            return collection(parts, Hashing(self._options.salt), self._options)
         chunks = tables.table_chunks(data, index=self._index)
         if chunks is not None:
             return self._table(chunks, target)
@@ -149,8 +153,7 @@ class _Making:
         if isinstance(data, (tuple, list)):
             data = {str(place): part for place, part in enumerate(data)}
         if isinstance(data, Mapping):
-            if target is not None:
-                raise InvalidValueError("target= goes with one table, this is a collection: put it into the table")
+            _refuse_target(target)
             if not data:
                 raise tables.refuse(data)
             parts = {frames.name_of(name): self.of(part, None, depth + 1) for name, part in data.items()}
@@ -174,6 +177,11 @@ class _Making:
             fingerprinter.update(tables.chunks_of_batch(batch))
         made = fingerprinter.fingerprint()
         return replace(made, target=checked_target(made, named))
+
+
+def _refuse_target(target: Any) -> None:
+    if target is not None:
+        raise InvalidValueError("target= goes with one table, this is a collection: put it into the table")
 
 
 class Stream:

@@ -146,7 +146,7 @@ class Fingerprinter:
                 np.multiply(mixed, state.key, out=scratch)
                 np.add(rows, scratch, out=rows)
                 if state.profiler is not None:
-                    state.profiler.absorb(cells, mixed)
+                    state.profiler.absorb(cells, mixed, scratch.view(np.float64))
             if self._secure is not None:
                 secure.append(cells)
         self._n_rows += n

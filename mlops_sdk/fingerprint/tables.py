@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops_sdk.errors import InvalidValueError
+from mlops_sdk.errors import InvalidValueError, MissingDependencyError
 from mlops_sdk.fingerprint import arrow, frames
 from mlops_sdk.fingerprint.canonical import BLOCK_ROWS, Chunk, Column
 from mlops_sdk.fingerprint.objects import Objects
@@ -39,11 +39,11 @@ def table_chunks(data: Any, *, index: bool = False) -> Iterator[Chunk] | None:
     if hasattr(type(data), "__arrow_c_stream__"):
         return arrow.chunks_of(data)
     if comes_from(data, "polars", "LazyFrame"):
-        return arrow.chunks_of(data.collect())
+        return table_chunks(data.collect())
+    if comes_from(data, "polars", "DataFrame", "Series"):
+        return arrow.chunks_of(_of_older_polars(data))
     if comes_from(data, "torch", "Tensor"):
         return frames.chunks_of_array(_of_tensor(data))
-    if comes_from(data, "xarray", "DataArray", "Dataset"):
-        raise InvalidValueError(f"{_kind(data)} has coordinates beside its values: give .to_dataframe(), or .values")
     if not isinstance(data, (Mapping, list, tuple)) and hasattr(type(data), "columns"):
         return _of_frame(data)
     if isinstance(data, Mapping):
@@ -51,6 +51,21 @@ def table_chunks(data: Any, *, index: bool = False) -> Iterator[Chunk] | None:
     if isinstance(data, (list, tuple)):
         return _of_rows(data)
     return _of_array_like(data)
+
+
+def _of_older_polars(data: Any) -> Any:
+    """A frame or series from before polars 1.3, which brought the capsules; as Python values missing structs would be lost.
+
+    Raises
+    ------
+    MissingDependencyError
+    """
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingDependencyError("pyarrow", purpose="the frames of polars before 1.3") from error
+    made = data.to_arrow()
+    return made if hasattr(made, "column_names") else pyarrow.table({data.name or "0": made})
 
 
 def _of_tensor(data: Any) -> Any:
@@ -97,6 +112,8 @@ def _of_columns(data: Mapping[Any, Any]) -> Iterator[Chunk] | None:
 def _is_column(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return True
+    if comes_from(value, "xarray", "DataArray"):
+        return False  # whose coordinates count too
     return getattr(value, "ndim", None) == 1 or comes_from(value, "polars", "Series")
 
 

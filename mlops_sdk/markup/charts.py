@@ -72,7 +72,7 @@ def interval(low: float, value: float, high: float, limits: tuple[float, float],
     middle = HEIGHT / 2
     label = [element("title", title)] if title else []
     rule = element("line", x1=place(low), x2=place(high), y1=middle, y2=middle, stroke="currentColor", stroke_width=1.4)
-    return _svg(WIDTH, HEIGHT, title, *label, rule, element("circle", cx=place(value), cy=middle, r=3.2, fill=ACCENT))
+    return _svg(WIDTH, HEIGHT, title, *label, rule, element("circle", cx=place(value), cy=middle, r=2.6, fill=ACCENT))
 
 
 def _svg(width: int, height: int, title: str, *children: Html) -> Html:

@@ -161,6 +161,27 @@ def whole_steps(ax: Axes) -> None:
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
+def dress_over(ax: Axes, x: str, unit: str, *, y: str, xscale: str, yscale: str) -> None:
+    """Labels and scales of what is drawn over steps, time or another metric.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    x : str
+        "step", "time", or a metric.
+    unit : str
+        Of time; empty for what is not over time.
+    y : str
+        Label.
+    xscale, yscale : str
+        As `set_scales` takes them.
+    """
+    dress(ax, x=f"time since the start [{unit}]" if unit else plain(x, 60), y=y)
+    set_scales(ax, xscale, yscale)
+    if x == "step" and xscale == "linear":
+        whole_steps(ax)
+
+
 def refuse_nothing(keys: Sequence[str], known: Iterable[str], what: str = "metric") -> InvalidValueError:
     """The error where none of the runs has what is to be drawn; names what they have."""
     import difflib

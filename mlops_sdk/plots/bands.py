@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 from mlops_sdk.errors import InvalidValueError, MetricNotFoundError, MissingDependencyError
 from mlops_sdk.plots.axes import (
     MAX_LEGEND,
-    dress,
+    dress_over,
     legend_outside,
     new_axes,
     plain,
     refuse_invisible,
     refuse_nothing,
     scale,
-    set_scales,
-    whole_steps,
 )
 from mlops_sdk.plots.palette import look
 from mlops_sdk.plots.plotted import defined_x, known_metrics, with_unit
@@ -114,10 +112,7 @@ def bands(
     ax = new_axes() if ax is None else ax
     for number, (label, group) in enumerate(drawn.items()):
         _draw(ax, group, factor, band, look(number).colour, label if number < MAX_LEGEND else None)
-    dress(ax, x=f"time since the start [{unit}]" if unit else plain(x, 60), y=plain(with_unit(key, every, [key]), 60))
-    set_scales(ax, xscale, yscale)
-    if x == "step" and xscale == "linear":
-        whole_steps(ax)
+    dress_over(ax, x, unit, y=plain(with_unit(key, every, [key]), 60), xscale=xscale, yscale=yscale)
     legend_outside(
         ax, n_more=max(0, len(drawn) - MAX_LEGEND), title=f"geometric {BANDS[band]}" if is_geometric else BANDS[band]
     )

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 from mlops_sdk.errors import MetricNotFoundError
 from mlops_sdk.plots.axes import (
     MAX_LEGEND,
-    dress,
+    dress_over,
     legend_outside,
     new_axes,
     plain,
     refuse_invisible,
     refuse_nothing,
     scale,
-    set_scales,
-    whole_steps,
 )
 from mlops_sdk.plots.palette import DASHES, GREY, PALETTE, Look, look
 from mlops_sdk.plots.plotted import defined_x, known_metrics, labels, with_unit
@@ -99,10 +97,7 @@ def curves(
             _draw(ax, line, factor, smooth, is_thin=len(lines) > MAX_LEGEND)
         else:
             _draw_unnamed(ax, line, factor, smooth, n_lines=len(lines))
-    dress(ax, x=f"time since the start [{unit}]" if unit else plain(x, 60), y=_y_label(runs, keys, smooth))
-    set_scales(ax, xscale, yscale)
-    if x == "step" and xscale == "linear":
-        whole_steps(ax)
+    dress_over(ax, x, unit, y=_y_label(runs, keys, smooth), xscale=xscale, yscale=yscale)
     legend_outside(ax, n_more=max(0, len(lines) - MAX_LEGEND))
     return ax
 

@@ -73,7 +73,7 @@ def overview(run: Plotted, keys: Sequence[str] = (), *, x: str | None = None, sm
     for place, (_, members) in enumerate(drawn):
         panel = add_axes(figure, n_rows, n_columns, place + 1)
         curves([run], members, x=x, smooth=smooth, yscale=yscale, ax=panel)
-        _legend_inside(panel, run, members)
+        _legend_inside(panel, run, members, smooth)
         if place < len(drawn) - n_columns:
             panel.set_xlabel("")
     return figure.axes[0]
@@ -155,7 +155,7 @@ def _dress_system(panel: Axes, unit: str, members: Sequence[str]) -> None:
         text.set_text(plain(key.removeprefix(SYSTEM)))
 
 
-def _legend_inside(panel: Axes, run: Plotted, members: Sequence[str]) -> None:
+def _legend_inside(panel: Axes, run: Plotted, members: Sequence[str], smooth: float) -> None:
     """A panel of one line needs no legend; of several a small one where there is room: outside is another panel."""
     legend = panel.get_legend()
     if legend is not None:
@@ -163,4 +163,5 @@ def _legend_inside(panel: Axes, run: Plotted, members: Sequence[str]) -> None:
     if len(members) > 1:
         panel.legend(loc="best", frameon=False, fontsize="x-small")
     else:
-        panel.set_ylabel(plain(with_unit(members[0], [run], members), 30))
+        name = plain(with_unit(members[0], [run], members), 30)
+        panel.set_ylabel(f"{name} (smoothed, {smooth:g})" if smooth else name)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.errors import InvalidValueError, MetricNotFoundError
+from mlops_sdk.values.frames import pandas_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,13 +114,7 @@ class CVResults(Sequence[Mapping[str, Any]]):
         MissingDependencyError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            from mlops_sdk.errors import MissingDependencyError
-
-            raise MissingDependencyError("pandas", extra="pandas", purpose="to_pandas()") from error
-        return pd.DataFrame(self.to_dicts())
+        return pandas_frame(self.to_dicts())
 
     # -- pictures --------------------------------------------------------------------------------------------------------
 

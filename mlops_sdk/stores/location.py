@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +160,8 @@ def _candidates(location: Location) -> list[Location]:
 
 
 def _make(path: Path, shared: bool) -> bool:
+    if path.parent.parent == _temporary_directory():
+        _refuse_prepared(path.parent)
     is_new = not path.is_dir()
     mode = 0o2770 if shared else 0o700
     if is_new:
@@ -187,3 +190,12 @@ def _refuse_foreign(path: Path) -> None:
     info = path.stat()
     if info.st_uid != os.getuid() and not info.st_mode & 0o2020 == 0o2020:
         raise PermissionError(13, f"it belongs to user {info.st_uid}", str(path))
+
+
+def _refuse_prepared(path: Path) -> None:
+    """In a directory for all, the one with our name must not be what somebody else put there."""
+    if not hasattr(os, "getuid") or not os.path.lexists(path):
+        return
+    info = path.lstat()
+    if info.st_uid != os.getuid() or not stat.S_ISDIR(info.st_mode) or info.st_mode & 0o022:
+        raise PermissionError(13, "it is not a private directory of this user", str(path))

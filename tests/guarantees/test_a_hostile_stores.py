@@ -20,6 +20,7 @@ import mlops_sdk
 from mlops_sdk import IntegrityError, MlopsError, UntrustedModelError
 from tests.guarantees import processes
 from tests.guarantees.every_call import QUIET
+from tests.guarantees.journals import leave_a_journal
 
 # -- A28: pickles --------------------------------------------------------------------------------------------------------
 
@@ -131,25 +132,9 @@ def test_metadata_of_a_model_is_text_only(tmp_path: Path) -> None:
 
 # -- A32: journals -------------------------------------------------------------------------------------------------------
 
-_LEAVE = """
-import os, sys, mlops_sdk
-run = mlops_sdk.start_run(tracking_uri=sys.argv[1], run_id=sys.argv[2], capture=False, system_metrics=False)
-for step in range(int(sys.argv[3])):
-    run.log_metric("loss", float(step), step=step)
-run.log_param("p", 1)
-os._exit(0)
-"""
-
-
-def _leave_a_journal(store: Path, run_id: str, n: int = 100) -> Path:
-    before = set((store / "journals").iterdir()) if store.exists() else set()
-    assert processes.run(_LEAVE, store, run_id, n).returncode == 0
-    (left,) = set((store / "journals").iterdir()) - before
-    return left
-
 
 def _flip_bits(store: Path, rng: random.Random) -> None:
-    (segment,) = _leave_a_journal(store, "victim").glob("*.seg")
+    (segment,) = leave_a_journal(store, "victim").glob("*.seg")
     content = bytearray(segment.read_bytes())
     for _ in range(40):
         content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
@@ -157,12 +142,12 @@ def _flip_bits(store: Path, rng: random.Random) -> None:
 
 
 def _random_bytes(store: Path, rng: random.Random) -> None:
-    (segment,) = _leave_a_journal(store, "victim").glob("*.seg")
+    (segment,) = leave_a_journal(store, "victim").glob("*.seg")
     segment.write_bytes(rng.randbytes(100_000))
 
 
 def _huge_lengths(store: Path, _: random.Random) -> None:
-    (segment,) = _leave_a_journal(store, "victim").glob("*.seg")
+    (segment,) = leave_a_journal(store, "victim").glob("*.seg")
     content = bytearray(segment.read_bytes())
     content[512:] = b"\xff" * (len(content) - 512)
     segment.write_bytes(content)
@@ -201,7 +186,7 @@ def _foreign_files(store: Path, _: random.Random) -> None:
 
 
 def _sparse_giant(store: Path, _: random.Random) -> None:
-    (segment,) = _leave_a_journal(store, "victim").glob("*.seg")
+    (segment,) = leave_a_journal(store, "victim").glob("*.seg")
     os.truncate(segment, 1 << 40)
 
 
@@ -223,7 +208,7 @@ JOURNALS = {
 @pytest.mark.parametrize("what", JOURNALS)
 def test_hostile_journals_harm_no_other_run(tmp_path: Path, what: str) -> None:
     store = tmp_path / "store"
-    _leave_a_journal(store, "sound")
+    leave_a_journal(store, "sound")
     JOURNALS[what](store, random.Random(32))
     before = time.monotonic()
     view = mlops_sdk.get_run("sound", tracking_uri=store)
@@ -396,7 +381,7 @@ def test_reports_are_json(tmp_path: Path) -> None:
 
     from mlops_sdk.cli.program import mlops
 
-    _leave_a_journal(tmp_path / "store", "sound")
+    leave_a_journal(tmp_path / "store", "sound")
     _random_bytes(tmp_path / "store", random.Random(1))
     try:
         mlops_sdk.get_run("sound", tracking_uri=tmp_path / "store")

@@ -27,6 +27,11 @@ BUSY_TIMEOUT_S = 5.0
 _CHECKPOINT_WAIT_MS = 250
 _WAL_KEPT_BYTES = 1 << 20
 _CACHE_KIB = 8192
+_REFUSED = {
+    sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_ALTER_TABLE,
+    sqlite3.SQLITE_CREATE_TRIGGER, sqlite3.SQLITE_CREATE_TEMP_TRIGGER, sqlite3.SQLITE_CREATE_TEMP_TABLE,
+    sqlite3.SQLITE_CREATE_VIEW, sqlite3.SQLITE_CREATE_TEMP_VIEW, sqlite3.SQLITE_DROP_TABLE, sqlite3.SQLITE_REINDEX,
+}  # fmt: skip
 _COMMON = (
     "PRAGMA trusted_schema=OFF",
     "PRAGMA cell_size_check=ON",
@@ -47,6 +52,8 @@ def connect(path: Path, parameters: str) -> sqlite3.Connection:
     )
     with contextlib.suppress(sqlite3.Error):  # not compiled in: no harm, we never attach
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    if (defensive := getattr(sqlite3, "SQLITE_DBCONFIG_DEFENSIVE", None)) is not None:  # from Python 3.12 on
+        connection.setconfig(defensive, True)  # type: ignore[attr-defined]
     add_functions(connection)
     return connection
 
@@ -93,6 +100,7 @@ def open_reader(path: Path) -> tuple[sqlite3.Connection, bool]:
     try:
         _run(connection, *_COMMON, "PRAGMA query_only=ON")
         check_schema(connection, path)
+        connection.set_authorizer(_only_reads)
     except sqlite3.OperationalError as error:
         connection.close()
         if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
@@ -115,10 +123,22 @@ def _open_immutable(path: Path) -> sqlite3.Connection:
     try:
         _run(connection, *_COMMON, "PRAGMA query_only=ON")
         check_schema(connection, path)
+        connection.set_authorizer(_only_reads)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _only_reads(action: int, *_: object) -> int:
+    """Whether a reader's statement may do `action`: whatever text came to be run, it reads this file and no other.
+
+    Notes
+    -----
+    A list of what is refused: table-valued functions declare tables within SQLite when they are first used. Plain writes are
+    refused by ``query_only`` and ``mode=ro`` as well.
+    """
+    return sqlite3.SQLITE_DENY if action in _REFUSED else sqlite3.SQLITE_OK
 
 
 def checkpoint_fully(connection: sqlite3.Connection) -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_sdk.cli import formats
 from mlops_sdk.cli.formats import csv_lines, markdown_lines, to_json
 from mlops_sdk.cli.table import Column, lay_out
 
@@ -28,12 +35,70 @@ def test_json_brings_back_everything_else_and_is_ascii(value: object) -> None:
     assert text.isascii()
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
 def test_text_cells_never_begin_like_a_formula(start: str) -> None:
     (line,) = list(csv_lines(["a"], [[f"{start}cmd|' /C calc'!A1"]]))[1:]
     ((cell,),) = csv.reader(line.splitlines(keepends=True))
     assert cell[0] == "'"
     assert cell.endswith("cmd|' /C calc'!A1")
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(' ,;|"')), min_size=1, max_size=4)
+)
+def test_csv_of_any_text_is_read_back(values: list[str]) -> None:
+    lines = list(csv_lines(["a"] * len(values), [values]))[1:]
+    (cells,) = csv.reader("\n".join(lines).splitlines(keepends=True), strict=True)
+    assert [cell.replace("'", "") for cell in cells] == [value.replace("'", "") for value in values]
+    assert not any(re.match(r'["\s]*[=+@-]', cell) for cell in cells)
+    # split at semicolons by a reader that pays no heed to quotes, no piece begins like a formula
+    assert not any(re.match(r'["\s]*[=+@-]', cell) for cell in lines[0].split(";"))
+
+
+def test_what_excel_would_leave_out_is_said_and_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    lines = list(csv_lines(["a", "b"], [["x" * 32_768, "y" * 32_767], ["z", 1]], said.append))
+    assert lines[1] == f"{'x' * 32_768},{'y' * 32_767}"
+    assert [line.partition(":")[0] for line in said] == ["1 cells have more than 32,767 characters"]
+    said.clear()
+    monkeypatch.setattr(formats, "SPREADSHEET_ROWS", 10)
+    assert len(list(csv_lines(["a"], [[1]] * 9, said.append))) == 10
+    assert said == []
+    assert len(list(csv_lines(["a"], [[1]] * 10, said.append))) == 11
+    assert said == ["11 lines: Excel shows the first 10; -n and a filter make it fewer"]
+
+
+HOSTILE_CELLS = [
+    "=1+1", "+1+1", "-1+1", "@SUM(1;1)", "=cmd|' /C calc'!A1", '=HYPERLINK("http://evil.example";"x")', "a;=1+1", 'a; "=1+1', "a,=1+1",
+    'x";=1+1', "'=1+1", "two\n=1+1", "＝1+1", "=WEBSERVICE(A1)", "|=1+1", '"=1+1"', "plain", "1e5x", "äöü €",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("soffice") is None, reason="LibreOffice is not installed (apt install libreoffice-calc)"
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_libreoffice_runs_nothing_and_shows_what_was_logged(tmp_path: Path, separator: str) -> None:
+    lines = list(csv_lines(["text", "number"], [[text, -1.5] for text in HOSTILE_CELLS]))
+    (tmp_path / "runs.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    filter_of = f"CSV:{ord(separator)},34,76,1,,0,false,true,false,false,false,-1"
+    subprocess.run(
+        ["soffice", f"-env:UserInstallation=file://{tmp_path}/profile", "--headless", "--norestore", f"--infilter={filter_of}",
+         "--convert-to", "fods", "--outdir", str(tmp_path), str(tmp_path / "runs.csv")],
+        check=True, capture_output=True, timeout=100, env={**os.environ, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    tree = ElementTree.parse(tmp_path / "runs.fods")
+    table = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+    cells = list(tree.iter(f"{table}table-cell"))
+    assert [cell.attrib for cell in cells if f"{table}formula" in cell.attrib] == []
+    if separator == ",":
+        rows = [row.findall(f"{table}table-cell") for row in tree.iter(f"{table}table-row")][1 : 1 + len(HOSTILE_CELLS)]
+        shown = [("\n".join("".join(line.itertext()) for line in row[0])) for row in rows]
+        assert [text.replace("'", "") for text in shown] == [text.replace("'", "") for text in HOSTILE_CELLS]
+        value = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}value"
+        assert {row[1].get(value) for row in rows} == {"-1.5"}
 
 
 @given(st.lists(st.floats(allow_nan=False) | st.integers(), min_size=1))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import mlops_sdk
 from tests.unit.cli.conftest import HOSTILE, QUIET, Mlops
+from tests.unit.terminals import HAS_TERMINALS, shown_on_a_terminal
 
 TRAINING = """
 import sys, time, mlops_sdk
@@ -106,26 +105,8 @@ def test_an_interrupt_ends_watching_and_not_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal is needed")
+@pytest.mark.skipif(not HAS_TERMINALS, reason="a terminal is needed")
 def test_on_a_terminal_one_picture_is_kept_up_to_date(made: Path) -> None:
-    import pty
-
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "mlops_sdk.cli", "watch", "fast", "--store", str(made)]
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    child = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
-    shown, deadline = b"", time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(ours)
-    assert child.wait(30) == 0
-    text = shown.decode()
+    text = shown_on_a_terminal([sys.executable, "-m", "mlops_sdk.cli", "watch", "fast", "--store", str(made)])
     assert "fast  FINISHED" in text
     assert "█" in text

@@ -209,7 +209,7 @@ def log_predictions(run: mlops_sdk.Run, wrong: Callable[[int], bool], file: str)
     run.log_metric("accuracy", sum(row["y_true"] == row["y_pred"] for row in rows) / 90)
 
 
-@pytest.mark.parametrize("file", ["predictions.csv", "predictions.json"])
+@pytest.mark.parametrize("file", ["predictions.csv", "predictions.json", "predictions.parquet"])
 def test_logged_predictions_are_judged_by_mcnemar(uri: str, file: str) -> None:
     for name, wrong in (("weak", lambda n: n < 40), ("strong", lambda n: n % 10 == 0)):
         with start(uri, name=name) as run:

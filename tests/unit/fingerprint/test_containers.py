@@ -35,6 +35,13 @@ NOT_EXACT = ("list of dicts", "dict of lists", "pyarrow", "pyarrow in chunks", "
              "iterable of chunks", "record batch reader")  # fmt: skip
 
 
+def test_these_tables_have_the_digests_they_always_had() -> None:
+    """With the tests below: in every container, under every release of every library (`make test-versions`)."""
+    assert fingerprint(ROWS).digest == "66a24a06366e74229240d47aa5ea7a6a4f8be8f6196b8a8666b437b0c33f38c0"
+    made = fingerprint(EXACT.to_pylist())
+    assert made.digest == "fbe40447b198e3e6619f3a8e5964e70b8d85022b20bfc0779ef55cea1f16c7b8"
+
+
 @pytest.mark.parametrize("container", IN_MEMORY)
 def test_one_table_one_fingerprint(container: str) -> None:
     table = TABLE.drop_columns("big") if container == "structured array" else TABLE
@@ -52,8 +59,11 @@ def test_one_table_one_fingerprint(container: str) -> None:
 
 @pytest.mark.parametrize("container", NOT_EXACT)
 def test_dates_decimals_and_nested_values_agree(container: str) -> None:
-    expected = fingerprint(EXACT.to_pylist())
-    made = fingerprint(IN_MEMORY[container](EXACT))
+    table = EXACT
+    if container == "polars" and not hasattr(pl.DataFrame, "__arrow_c_stream__"):
+        table = EXACT.drop_columns("struct")  # before 1.3, polars makes a struct of missing values of a missing struct
+    expected = fingerprint(table.to_pylist())
+    made = fingerprint(IN_MEMORY[container](table))
     assert {name: column.digest for name, column in made.columns.items()} == {
         n: c.digest for n, c in expected.columns.items()
     }
@@ -138,8 +148,7 @@ def test_collections_have_parts() -> None:
 
 
 def test_a_bunch_is_its_table_with_the_target() -> None:
-    from sklearn.datasets import load_iris
-
+    load_iris = pytest.importorskip("sklearn.datasets").load_iris
     made = fingerprint(load_iris())
     assert made.target == "target"
     assert made.n_columns == 5
@@ -160,8 +169,7 @@ def test_a_target_is_a_column() -> None:
 
 
 def test_sparse_rows_do_not_depend_on_the_format() -> None:
-    from scipy import sparse
-
+    sparse = pytest.importorskip("scipy.sparse")
     dense = np.array([[0, 1.5, 0], [0, 0, 0], [2, 0, -1]])
     made = fingerprint(sparse.csr_matrix(dense))
     for kind in (sparse.csc_matrix, sparse.coo_array, sparse.lil_matrix):

@@ -35,7 +35,7 @@ def payload(bits: int) -> float:
         (2**64 + 1, Decimal(2**64 + 1), Decimal("18446744073709551617.000")),
         (0.1, np.float64(0.1)),
         (Decimal("0.1"), Decimal("0.10"), Decimal("1E-1")),
-        (None, pd.NA, pd.NaT, np.datetime64("NaT"), math.nan, Decimal("NaN"), payload(0x7FF0000000000001)),
+        (None, pd.NA, pd.NaT, np.datetime64("NaT", "s"), np.timedelta64("NaT", "s"), math.nan, Decimal("NaN"), payload(0x7FF0000000000001)),
         ("a", np.str_("a")),
         (b"a", bytearray(b"a"), memoryview(b"a")),
         (dt.date(2020, 1, 1), dt.datetime(2020, 1, 1), np.datetime64("2020"), pd.Timestamp("2020")),

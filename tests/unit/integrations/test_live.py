@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from mlops_sdk.entities import MetricSummary
 from mlops_sdk.integrations.live import Live, live_card, live_line, start
 from mlops_sdk.query.view import RunView
 from tests.unit.markup.safety import HOSTILE, Checked
+from tests.unit.terminals import HAS_TERMINALS, shown_on_a_terminal
 
 QUIET: dict[str, Any] = {"capture": False, "system_metrics": False}
 
@@ -171,28 +171,9 @@ print("after")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal is needed")
+@pytest.mark.skipif(not HAS_TERMINALS, reason="a terminal is needed")
 def test_in_a_terminal_what_is_printed_stands_above_the_line(tmp_path: Path) -> None:
-    import pty
-
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    child = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=theirs, stderr=theirs, env=environment
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(ours)
-    assert child.wait(30) == 0
-    text = shown.decode()
+    text = shown_on_a_terminal([sys.executable, "-c", SCRIPT, str(tmp_path)])
     assert "epoch 2" in text
     assert text.rstrip().endswith("after")
     assert "seen  FINISHED" in text
