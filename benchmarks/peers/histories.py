@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.peers.adapters.base import Adapter
+from benchmarks.peers.adapters.base import Adapter, MissingError
 from benchmarks.peers.measuring import resident_mib
 
 
@@ -40,6 +40,7 @@ def read(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:
     """The long metric, in a process that did not write it; whether it is what was logged."""
     values = noisy(request["points"])
     adapter.load()
+    adapter.recover()
     taken = []
     for _ in range(request["times"]):
         began = perf_counter()
@@ -69,19 +70,21 @@ def writer(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def survivors(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:
-    """What is left of runs whose values were 0, 1, 2, ...: per run the number of values, and whether they have gaps."""
+    """What is left of runs whose values were 0, 1, 2, ...; read twice, for what is only there at the second time."""
     adapter.load()
     adapter.recover()
-    kept = []
-    for ref in request["refs"]:
-        try:
-            values = adapter.read(ref, "loss")
-        except Exception as error:  # noqa: BLE001 - an unreadable run is what this looks for
-            kept.append({"unreadable": f"{type(error).__name__}: {error}"[:200]})
-        else:
-            distinct = sorted(set(values))
-            kept.append({"n": len(distinct), "gaps": distinct != [float(step) for step in range(len(distinct))]})
-    return {"kept": kept}
+    first, second = ([_left(adapter, ref) for ref in request["refs"]] for _ in range(2))
+    return {"kept": [{**later, "first_n": at_first.get("n", 0)} for at_first, later in zip(first, second, strict=True)]}
+
+
+def _left(adapter: Adapter, ref: str) -> dict[str, Any]:
+    """The number of values of a run, and whether they have gaps; or why it cannot be read."""
+    try:
+        values = adapter.read(ref, "loss")
+    except Exception as error:  # noqa: BLE001 - an unreadable run is what this looks for
+        return {"unreadable": f"{type(error).__name__}: {error}"[:200]}
+    distinct = sorted(set(values))
+    return {"n": len(distinct), "gaps": distinct != [float(step) for step in range(len(distinct))]}
 
 
 def build(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +112,8 @@ def dataset(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:
     """The digest of an array, and whether it sees one value that changed in the middle; memcpy and SHA-256 beside it."""
     import hashlib
 
+    if type(adapter).digest is Adapter.digest:
+        raise MissingError("no digest of data")
     import numpy as np
 
     adapter.load()

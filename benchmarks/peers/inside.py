@@ -48,7 +48,14 @@ def answer(request: Request) -> dict[str, Any]:
         return {"missing": str(missing)}
     except BaseException as error:  # noqa: BLE001 - a peer's failure is a result, SystemExit included
         traceback.print_exc()
-        return {"failed": f"{type(error).__name__}: {error}"[:300]}
+        return {"failed": _words(error)[:300]}
+
+
+def _words(error: BaseException) -> str:
+    """In one line; of an error without a text, where it was raised."""
+    text = " ".join(str(error).split())
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text or f'in {where.name}, {Path(where.filename).name}:{where.lineno}'}"
 
 
 def main(path: str) -> None:

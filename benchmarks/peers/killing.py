@@ -110,6 +110,8 @@ def summary(killed: list[Any], kept: list[dict[str, Any]]) -> dict[str, Any]:
         "trials": len(pairs),
         "acknowledged": sum(each.acknowledged for each, _ in pairs),
         "lost": sum(max(0, each.acknowledged - left.get("n", 0)) for each, left in pairs),
+        # What a first reader does not see yet, of that which is there.
+        "late": sum(max(0, min(each.acknowledged, left.get("n", 0)) - left["first_n"]) for each, left in pairs),
         "runs_with_loss": sum(each.acknowledged > left.get("n", 0) for each, left in pairs),
         "runs_with_gaps": sum(bool(left.get("gaps")) for _, left in pairs),
         "unreadable": sorted({left["unreadable"] for _, left in pairs if "unreadable" in left}),

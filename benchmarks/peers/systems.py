@@ -56,12 +56,12 @@ _ALL = [
         "pass",
         note="no tracker: a line of text per point in a line-buffered file; what anybody could write in five lines",
     ),
-    System("ours", "mlops_sdk", _ADAPTERS + "ours:Local", "from mlops_sdk import start_run", "mlops_sdk", is_ours=True),
+    System("ours", "mlops_sdk", _ADAPTERS + "ours:Local", "import mlops_sdk", "mlops_sdk", is_ours=True),
     System(
         "ours-http",
         "mlops_sdk, server",
         _ADAPTERS + "ours:Http",
-        "from mlops_sdk import start_run",
+        "import mlops_sdk",
         "mlops_sdk",
         server="mlops",
         note="with `mlops server` on loopback; every run is in the local store as well, and both are counted in bytes a "

@@ -58,7 +58,7 @@ class Aim(Adapter):
 
         # Read-only repositories are not implemented.
         found = self._aim.Repo.from_path(self.place).query_runs(
-            'run.metrics.get("m0") != -1', report_mode=QueryReportMode.DISABLED
+            "run.hparams.p0 >= 0", report_mode=QueryReportMode.DISABLED
         )
         rows = []
         for each in found.iter_runs():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from time import time_ns
 
-from benchmarks.peers.adapters.base import Adapter
+from benchmarks.peers.adapters.base import Adapter, MissingError
 
 
 class Lines(Adapter):
@@ -22,6 +22,9 @@ class Lines(Adapter):
 
     def finish(self) -> None:
         self._file.close()
+
+    def build(self, n_runs: int) -> None:
+        raise MissingError("no table of runs")
 
     def read(self, ref: str, key: str) -> list[float]:
         found = []
