@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 .PHONY: help
 help: ## list the targets
 	@echo 'make TARGET [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: $(VENV)/.installed-sklearn ## train a few models on the digits data, tracked; show where everything went
@@ -42,6 +42,10 @@ coverage: $(VENV)/.installed-test ## branch coverage of the quick tests
 .PHONY: bench
 bench: $(VENV)/.installed-test ## the benchmark
 	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.installed-test ## the benchmark beside other trackers, each in an environment of its own (8 minutes)
+	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 .PHONY: crash-lab
 crash-lab: $(VENV)/.installed-test ## the guarantees with their full number of trials (hours)

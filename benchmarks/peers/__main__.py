@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small numbers: does it work?")
     parser.add_argument("--seed", type=int, default=1, help="of the order of systems")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
-    parser.add_argument("--docs", action="store_true", help="write the results, tables and chart of docs/ and README.md")
+    parser.add_argument(
+        "--docs", action="store_true", help="write the results, tables and chart of docs/ and README.md"
+    )
     parser.add_argument("--render", type=Path, metavar="FILE", help="measure nothing: --docs from earlier results")
     parser.add_argument("--cache", type=Path, default=environments.cache_directory(), metavar="PATH",
                         help="for environments and stores; default %(default)s")  # fmt: skip
@@ -52,6 +55,7 @@ def main(arguments: list[str]) -> int:
         _isolate(arguments)
     if os.environ.get(_ISOLATED) == "yes":
         environments.raise_loopback()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and children are ended on the way out
     results = measure(
         Choice(
             chosen.systems,

@@ -31,7 +31,9 @@ def draw(results: Results, path: Path) -> None:
     for panel, (column, title) in zip(axes, _PANELS, strict=False):
         _dots(panel, results, column, title)
     for panel, (column, title) in zip(
-        axes[len(_PANELS) :], ((TIGHT, "lost to SIGKILL, tight loop"), (PACED, "lost to SIGKILL, 100 a second")), strict=True
+        axes[len(_PANELS) :],
+        ((TIGHT, "lost to SIGKILL, tight loop"), (PACED, "lost to SIGKILL, 100 a second")),
+        strict=True,
     ):
         _bars(panel, results, column, title)
     for at, panel in enumerate(axes):
@@ -86,7 +88,9 @@ def _bars(panel: Any, results: Results, column: Column, title: str) -> None:
     for at, name in enumerate(names):
         share = column.number(results, name)
         if share is None:
-            panel.annotate(column.cell(results, name), (2, at), va="center", fontsize=7.5, color="#999999", style="italic")
+            panel.annotate(
+                column.cell(results, name), (2, at), va="center", fontsize=7.5, color="#999999", style="italic"
+            )
             continue
         panel.barh(at, 100 * share, color=_colour(results, name), height=0.6)
         text = "0" if share == 0 else "<1" if share < 0.01 else f"{100 * share:.0f}"

@@ -151,7 +151,9 @@ READ = _plain("read a long metric, ms", "read", "read_ms", "ms")
 TABLE = _plain("table of runs, ms", "table", "table_ms", "ms")
 MEMORY = _plain("memory with a run open, MiB", "calls", "memory_mib", "MiB")
 TIGHT = Column("lost, tight loop", "kill", _killed("kill_tight"), lost_share("kill_tight"), "of what was acknowledged")
-PACED = Column("lost, 100 a second", "kill", _killed("kill_paced"), lost_share("kill_paced"), "of what was acknowledged")
+PACED = Column(
+    "lost, 100 a second", "kill", _killed("kill_paced"), lost_share("kill_paced"), "of what was acknowledged"
+)
 
 SECTIONS: dict[str, tuple[Column, ...]] = {
     "Logging": (

@@ -87,7 +87,9 @@ class Laboratory:
             python, self.request(site, probe, **more), self.environ(site), site.place, site.root / "notes"
         )
 
-    def ask(self, site: Site, workload: str, probe: str, *, limit_s: float | None = None, **more: Any) -> dict[str, Any] | None:
+    def ask(
+        self, site: Site, workload: str, probe: str, *, limit_s: float | None = None, **more: Any
+    ) -> dict[str, Any] | None:
         """The figures of a child; None, with the trouble noted, where there are none."""
         child, answer = self.start(site, probe, **more)
         return self.figures(site.system, workload, children.result_of(child, answer, limit_s or self.limit_s))
@@ -145,7 +147,18 @@ class Laboratory:
             return [Path(sys.executable).with_name("mlops"), "server", "--store", store, "--port", str(port)]
         python = environments.python_of(system, self.cache)
         uri = f"sqlite:///{store}/mlflow.db"
-        return [python, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
+        return [
+            python,
+            "-m",
+            "mlflow",
+            "server",
+            "--backend-store-uri",
+            uri,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
 
 
 def _free_port() -> int:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,9 @@ def steps_of(choice: Choice, systems: Sequence[System]) -> list[Step]:
     steps = []
     for name in choice.workloads:
         workload = WORKLOADS[name]
+        those = [each for each in systems if not (workload.shared and each.base in choice.systems)]
         for repeat in range(choice.repeats or (1 if choice.is_quick else workload.repeats)):
-            shuffled = order.sample(list(systems), len(systems))
+            shuffled = order.sample(those, len(those))
             if workload.run is killing.kill:
                 steps.append(Step(workload, tuple(shuffled), repeat))
             else:
@@ -78,6 +80,7 @@ def measure(choice: Choice, say: Callable[[str], None], known: dict[str, System]
     try:
         _servers_first(lab, systems, say)
         _go_through(lab, steps_of(choice, systems), say)
+        _share(results, systems)
     finally:
         lab.close()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -105,17 +108,30 @@ def _go_through(lab: Laboratory, steps: list[Step], say: Callable[[str], None]) 
         say(f"[{at + 1}/{len(steps)}] about {left / 60:.1f} min left; {step.workload.what}: {names}")
         began = time.monotonic()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(lambda system, run=step.workload.run: _guarded(lab, run, step, system), step.systems))
+            list(pool.map(partial(_guarded, lab, step.workload), step.systems))
         memory.note(step, time.monotonic() - began)
+        memory.save()
         _tidy(lab)
-    memory.save()
+        lab.results.save(lab.cache / "last.json")  # whatever happens to the rest
 
 
-def _guarded(lab: Laboratory, run: Callable[[Laboratory, System], None], step: Step, system: System) -> None:
+def _share(results: Results, systems: Sequence[System]) -> None:
+    """What a server does not change was measured without it."""
+    for system in (each for each in systems if each.base in results.systems):
+        for workload in WORKLOADS.values():
+            for metric in workload.shared:
+                if not results.values(system.name, metric):
+                    results.add(system.name, metric, *results.values(system.base, metric))
+            trouble = results.troubles.get(system.base, {}).get(workload.name)
+            if workload.shared and trouble:
+                results.trouble(system.name, workload.name, trouble["kind"], trouble["reason"])
+
+
+def _guarded(lab: Laboratory, workload: Workload, system: System) -> None:
     try:
-        run(lab, system)
+        workload.run(lab, system)
     except (OSError, environments.EnvironmentFailedError) as error:
-        lab.results.trouble(system.name, step.workload.name, "failed", f"{type(error).__name__}: {error}"[:300])
+        lab.results.trouble(system.name, workload.name, "failed", f"{type(error).__name__}: {error}"[:300])
 
 
 def _tidy(lab: Laboratory) -> None:

@@ -29,6 +29,8 @@ class System:
         Kind of the server that it needs: ``mlflow``, ``mlops`` or none.
     environ : mapping
         Variables; ``{place}`` stands for the directory of the store.
+    base : str
+        The same system without its server: what a server does not change is measured once.
     note : str
         A sentence for the page.
     """
@@ -41,6 +43,7 @@ class System:
     requires: tuple[str, ...] = ()
     server: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""
     note: str = ""
     is_ours: bool = False
 
@@ -64,6 +67,7 @@ _ALL = [
         "import mlops_sdk",
         "mlops_sdk",
         server="mlops",
+        base="ours",
         note="with `mlops server` on loopback; every run is in the local store as well, and both are counted in bytes a "
         "point; after a kill, points are read at the server after `mlops sync`",
         is_ours=True,
@@ -86,6 +90,7 @@ _ALL = [
         "mlflow",
         _MLFLOW,
         server="mlflow",
+        base="mlflow",
         environ=_MLFLOW_ENVIRON,
         note="`mlflow server` with its defaults on loopback, over SQLite",
     ),

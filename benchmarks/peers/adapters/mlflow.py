@@ -61,9 +61,7 @@ class Sqlite(Adapter):
 
     def table(self) -> int:
         self._connect()
-        runs = self._mlflow.search_runs(
-            experiment_names=["bench"], filter_string="metrics.m0 >= 0", max_results=50_000
-        )
+        runs = self._mlflow.search_runs(experiment_names=["bench"], filter_string="metrics.m0 >= 0", max_results=50_000)
         return len(runs)
 
     def digest(self, data: object) -> str:

@@ -45,13 +45,12 @@ class Wandb(Adapter):
         if not files:
             raise LookupError(f"no file of run {ref}")
         found: list[float] = []
-        for payload in _records(files[0].read_bytes()):
+        for payload in records_of(files[0].read_bytes()):
             record = Record()
             record.ParseFromString(payload)
             if record.WhichOneof("record_type") == "history":
-                for item in record.history.item:
-                    if item.key == key or list(item.nested_key) == [key]:
-                        found.append(json.loads(item.value_json))
+                items = record.history.item
+                found += [json.loads(item.value_json) for item in items if key in (item.key, *item.nested_key)]
         return found
 
     def build(self, n_runs: int) -> None:
@@ -71,7 +70,7 @@ class Wandb(Adapter):
         return str(artifact.digest)
 
 
-def _records(data: bytes) -> Iterator[bytes]:
+def records_of(data: bytes) -> Iterator[bytes]:
     """Payloads of a log in LevelDB's format; ends at the first that is torn."""
     at, parts = _FILE_HEADER_BYTES, b""
     while True:
