@@ -50,8 +50,8 @@ class Aim(Adapter):
         metric = run.get_metric(key, Context({}))
         if metric is None:
             raise LookupError(f"run {ref} has no metric {key}")
-        steps, values = metric.values.sparse_numpy()
-        return values[steps.argsort()].tolist()  # type: ignore[no-any-return]
+        _, (values, *_) = metric.data.view(("val",)).numpy()  # by step
+        return values.tolist()  # type: ignore[no-any-return]
 
     def table(self) -> int:
         from aim.sdk.types import QueryReportMode
