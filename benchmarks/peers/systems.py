@@ -80,7 +80,8 @@ _ALL = [
         "mlflow",
         _MLFLOW,
         environ=_MLFLOW_ENVIRON,
-        note="its default store; histories are written by `log_batch` for bytes a point and reading",
+        note="its default store; histories are written by `log_batch` for bytes a point and reading; a "
+        "fresh database is made by the first run, without `mlflow db upgrade` before",
     ),
     System(
         "mlflow-server",
@@ -118,7 +119,8 @@ _ALL = [
         "aim",
         ("aim==3.29.1",),
         environ={"AIM_UI_TELEMETRY_ENABLED": "0", "AIM_ANALYTICS": "0"},
-        note="runs are read after `aim storage reindex`, without which its own readers do not find them",
+        note="runs are read after `aim storage reindex`, without which its own readers do not find them; "
+        "a fresh repository is made by the first run, without `aim init` before",
     ),
     System(
         "trackio",
