@@ -57,7 +57,7 @@ class Laboratory:
     cache: Path
     results: Results
     is_quick: bool = False
-    limit_s: float = 120.0
+    limit_s: float = 180.0
     _servers: dict[str, tuple[str, Path]] = field(default_factory=dict)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _n: int = 0
