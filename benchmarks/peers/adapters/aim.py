@@ -62,6 +62,5 @@ class Aim(Adapter):
         )
         rows = []
         for each in found.iter_runs():
-            metrics = {metric.name: metric.values.last_value() for metric in each.run.metrics()}
-            rows.append((each.run.hash, each.run["hparams"], metrics))
+            rows.append((each.run.hash, each.run["hparams"], each.run.collect_sequence_info(("metric",))))
         return len(rows)

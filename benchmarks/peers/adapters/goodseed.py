@@ -40,12 +40,11 @@ class Goodseed(Adapter):
 
     def table(self) -> int:
         from goodseed.config import get_run_db_path
-        from goodseed.storage import LocalStorage, read_configs
+        from goodseed.storage import read_configs, read_metrics
 
         rows = []
         for run in self._goodseed.list_runs("default", "bench", storage="local"):
             path = get_run_db_path("bench", run["run_id"])
-            with LocalStorage(path) as storage:
-                metrics = {f"m{each}": storage.get_last_metric_value(f"m{each}") for each in range(5)}
+            metrics = {point["path"]: point["value"] for point in read_metrics(path)}
             rows.append((run["run_id"], read_configs(path), metrics))
         return len(rows)
