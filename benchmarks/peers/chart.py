@@ -39,7 +39,11 @@ def draw(results: Results, path: Path) -> None:
     for at, panel in enumerate(axes):
         if at % 4:
             panel.set_yticklabels([])
-    figure.suptitle(f"{results.about['machine']}. Less is better everywhere.", fontsize=9, color="#444444")
+    figure.suptitle(
+        f"{results.about['machine']}. Medians, with least and greatest; less is better everywhere.",
+        fontsize=9,
+        color="#444444",
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
@@ -67,14 +71,18 @@ def _dots(panel: Any, results: Results, column: Column, title: str) -> None:
     panel.set_xscale("log")
     shown = {name: value for name in names if (value := column.number(results, name))}
     if shown:
-        panel.set_xlim(min(shown.values()) / 2, max(shown.values()) * 12)  # room for the last figure
+        seen = [value for name in shown for value in (*results.values(name, column.metric), shown[name])]
+        panel.set_xlim(min(seen) / 2, max(seen) * 12)  # room for the last figure
     for at, name in enumerate(names):
         colour = _colour(results, name)
         if name in shown:
             panel.plot([panel.get_xlim()[0], shown[name]], [at, at], color=colour, linewidth=1, alpha=0.45)
+            values = results.values(name, column.metric)
+            if len(values) > 1:
+                panel.plot([min(values), max(values)], [at, at], color=colour, linewidth=3.5, solid_capstyle="round")
             panel.plot(shown[name], at, "o", color=colour, markersize=6)
             weight = "bold" if results.systems[name]["is_ours"] else "normal"
-            panel.annotate(short(shown[name]), (shown[name], at), xytext=(7, 0), textcoords="offset points",
+            panel.annotate(short(shown[name]), (max([shown[name], *values]), at), xytext=(7, 0), textcoords="offset points",
                            va="center", fontsize=8, color="#222222", weight=weight)  # fmt: skip
         else:
             panel.annotate(column.cell(results, name), (0.02, at), xycoords=("axes fraction", "data"), va="center",

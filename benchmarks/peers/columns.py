@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.peers.results import Results
 
 NOTHING = "no such thing"
+UNMEASURED = "-"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Column:
         The same as a number that is better when it is smaller, for the chart and for what we are behind in.
     unit : str
         Of that number.
+    metric : str
+        Whose median it is, if it is one.
     """
 
     title: str
@@ -35,6 +38,7 @@ class Column:
     text: Callable[[Results, str], str | None]
     number: Callable[[Results, str], float | None] = lambda _results, _system: None
     unit: str = ""
+    metric: str = ""
 
     def cell(self, results: Results, system: str) -> str:
         """The figure; without one, that there is no such thing or that it failed."""
@@ -43,8 +47,12 @@ class Column:
         if text is not None:
             return text
         if trouble is None:
-            return "-"
+            return UNMEASURED
         return NOTHING if trouble["kind"] == "missing" else "failed"
+
+    def is_measured(self, results: Results) -> bool:
+        """Whether there is anything to show, be it a failure."""
+        return any(self.cell(results, system) != UNMEASURED for system in results.systems)
 
 
 def short(value: float) -> str:
@@ -73,7 +81,7 @@ def _plain(title: str, workload: str, metric: str, unit: str, *, is_less_better:
         median = results.median(system, metric)
         return median if median is None or is_less_better else 1 / median
 
-    return Column(title, workload, lambda results, system: spread(results.values(system, metric)), number, unit)
+    return Column(title, workload, lambda results, system: spread(results.values(system, metric)), number, unit, metric)
 
 
 # -- columns that are more than a list of numbers ----------------------------------------------------------------------

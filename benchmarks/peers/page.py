@@ -21,7 +21,8 @@ def tables(results: Results) -> str:
     """All tables, what they are of, and what failed."""
     parts = [_about(results), _yardsticks(results)]
     for title, columns in SECTIONS.items():
-        parts += [f"### {title}", _table(results, columns)]
+        measured = [column for column in columns if column.is_measured(results)]
+        parts += [f"### {title}", _table(results, measured)] if measured else []
     parts += [_behind(results), _failures(results), _notes(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

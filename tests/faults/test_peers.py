@@ -289,6 +289,8 @@ def test_where_we_are_behind_and_what_failed_is_on_the_page() -> None:
     assert "calls a second, with finish:" not in text, "more is better there"
     assert "- Peer, table: `OSError: no / 'space'`" in text
     assert "| Peer 2 | " in text
+    assert "### Losing" not in text, "nothing of it was measured"
+    assert "| - |" in text
     assert "- Peer: a note." in text
 
 

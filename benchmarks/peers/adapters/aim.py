@@ -60,7 +60,6 @@ class Aim(Adapter):
         found = self._aim.Repo.from_path(self.place).query_runs(
             "run.hparams.p0 >= 0", report_mode=QueryReportMode.DISABLED
         )
-        rows = []
-        for each in found.iter_runs():
-            rows.append((each.run.hash, each.run["hparams"], each.run.collect_sequence_info(("metric",))))
+        runs = (each.run for each in found.iter_runs())
+        rows = [(run.hash, run["hparams"], run.collect_sequence_info(("metric",))) for run in runs]
         return len(rows)
