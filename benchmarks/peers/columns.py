@@ -110,7 +110,7 @@ def _killed(metric: str) -> Callable[[Results, str], str | None]:
         share = f" ({100 * found['lost'] / found['acknowledged']:.0f} %)" if found["lost"] else ""
         parts = [f"{found['lost']:,} of {found['acknowledged']:,}{share}"]
         if found["runs_with_gaps"]:
-            parts.append(f"gaps in {found['runs_with_gaps']} of {found['trials']}")
+            parts.append(f"gaps or strays in {found['runs_with_gaps']} of {found['trials']}")
         if found["runs_unreadable"]:
             parts.append(f"{found['runs_unreadable']} of {found['trials']} unreadable")
         if found["late"]:

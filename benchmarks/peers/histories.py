@@ -76,18 +76,19 @@ def survivors(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:
     """What is left of runs whose values were 0, 1, 2, ...; read twice, for what is only there at the second time."""
     adapter.load()
     adapter.recover()
-    first, second = ([_left(adapter, ref) for ref in request["refs"]] for _ in range(2))
+    runs = list(zip(request["refs"], request["acknowledged"], strict=True))
+    first, second = ([_left(adapter, ref, acknowledged) for ref, acknowledged in runs] for _ in range(2))
     return {"kept": [{**later, "first_n": at_first.get("n", 0)} for at_first, later in zip(first, second, strict=True)]}
 
 
-def _left(adapter: Adapter, ref: str) -> dict[str, Any]:
-    """The number of values of a run, and whether they have gaps; or why it cannot be read."""
+def _left(adapter: Adapter, ref: str, acknowledged: int) -> dict[str, Any]:
+    """How many of the acknowledged values are there, and whether all that is there is 0, 1, ..., n; or why it is unreadable."""
     try:
-        values = adapter.read(ref, "loss")
+        values = set(adapter.read(ref, "loss"))
     except Exception as error:  # noqa: BLE001 - an unreadable run is what this looks for
         return {"unreadable": f"{type(error).__name__}: {error}"[:200]}
-    distinct = sorted(set(values))
-    return {"n": len(distinct), "gaps": distinct != [float(step) for step in range(len(distinct))]}
+    kept = sum(float(step) in values for step in range(acknowledged))
+    return {"n": kept, "gaps": values != {float(step) for step in range(len(values))}}
 
 
 def build(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,13 @@ def _begins(child: children.Child, counter: Path) -> bool:
 def _note(lab: Laboratory, site: Site, mode: Mode, killed: list[_Killed]) -> None:
     if not killed:
         return
-    left = lab.ask(site, "kill", "survivors", refs=[each.ref for each in killed])
+    left = lab.ask(
+        site,
+        "kill",
+        "survivors",
+        refs=[each.ref for each in killed],
+        acknowledged=[each.acknowledged for each in killed],
+    )
     if left is not None:
         lab.results.add(site.system.name, mode.metric, summary(killed, left["kept"]))
 

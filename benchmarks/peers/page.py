@@ -155,12 +155,15 @@ def _behind(results: Results) -> str:
 
 def _failures(results: Results) -> str:
     """Every failure, with its message."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in results.systems:
+        for workload, trouble in results.troubles.get(name, {}).items():
+            if trouble["kind"] == "failed":
+                times = f" ({trouble['times']} times)" if trouble["times"] > 1 else ""
+                found.setdefault((name, trouble["reason"]), []).append(workload + times)
     lines = [
-        f"- {results.systems[name]['label']}, {workload}: {_plain(trouble['reason'])}"
-        + (f" ({trouble['times']} times)" if trouble["times"] > 1 else "")
-        for name, troubles in results.troubles.items()
-        for workload, trouble in troubles.items()
-        if trouble["kind"] == "failed" and name in results.systems
+        f"- {results.systems[name]['label']}, {', '.join(workloads)}: {_plain(reason)}"
+        for (name, reason), workloads in found.items()
     ]
     return "What failed:\n\n" + "\n".join(lines) if lines else ""
 

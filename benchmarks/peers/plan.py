@@ -78,7 +78,7 @@ def measure(choice: Choice, say: Callable[[str], None], known: dict[str, System]
     results = Results(_about(choice), {system.name: _described(system, choice.cache) for system in systems})
     lab = Laboratory(scratch, choice.cache, results, choice.is_quick)
     try:
-        _servers_first(lab, systems, say)
+        _servers_first(lab, systems, choice.workloads, say)
         _go_through(lab, steps_of(choice, systems), say)
         _share(results, systems)
     finally:
@@ -88,7 +88,9 @@ def measure(choice: Choice, say: Callable[[str], None], known: dict[str, System]
     return results
 
 
-def _servers_first(lab: Laboratory, systems: list[System], say: Callable[[str], None]) -> None:
+def _servers_first(
+    lab: Laboratory, systems: list[System], workloads: Sequence[str], say: Callable[[str], None]
+) -> None:
     """Start them before anything is timed; a system whose server does not come up is noted and left out."""
     for system in [each for each in systems if each.server]:
         say(f"starting the server of {system.label}")
@@ -96,7 +98,7 @@ def _servers_first(lab: Laboratory, systems: list[System], say: Callable[[str], 
             lab.server(system)
         except (environments.EnvironmentFailedError, OSError) as error:
             systems.remove(system)
-            for workload in WORKLOADS:
+            for workload in workloads:
                 lab.results.trouble(system.name, workload, "failed", str(error)[:300])
 
 

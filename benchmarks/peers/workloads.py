@@ -182,7 +182,8 @@ def processes(lab: Laboratory, system: System) -> None:
     seconds = time.perf_counter() - began
     figures = [lab.figures(system, "processes", answer) for answer in answers]
     refs = [each["ref"] for each in figures if each is not None]
-    left = lab.ask(site, "processes", "survivors", refs=refs) if refs else {"kept": []}
+    logged = [points] * len(refs)
+    left = lab.ask(site, "processes", "survivors", refs=refs, acknowledged=logged) if refs else {"kept": []}
     if left is None:
         return
     found = sum(each.get("n", 0) for each in left["kept"])
