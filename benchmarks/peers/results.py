@@ -55,7 +55,7 @@ class Results:
     def save(self, path: Path) -> None:
         """Write as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_short(asdict(self)), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(_short(asdict(self)), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Results:

@@ -276,15 +276,15 @@ def results_of_two() -> Results:
         {
             "lines": {"label": "a line", "version": "", "note": "", "is_ours": False},
             "ours": {"label": "mlops_sdk", "version": "1", "note": "", "is_ours": True},
-            "peer": {"label": "Peer", "version": "2", "note": "a note", "is_ours": False},
+            "a peer": {"label": "Peer", "version": "2", "note": "a note", "is_ours": False},
         },
     )
     results.add("lines", "one_us", 0.1)
     results.add("ours", "one_us", 0.7, 0.9, 0.8)
-    results.add("peer", "one_us", 0.5)
+    results.add("a peer", "one_us", 0.5)
     results.add("ours", "per_s", 10.0)
-    results.add("peer", "per_s", 5.0)
-    results.trouble("peer", "table", "failed", "OSError: no | `space`")
+    results.add("a peer", "per_s", 5.0)
+    results.trouble("a peer", "table", "failed", "OSError: no | `space`")
     return results
 
 
@@ -305,6 +305,7 @@ def test_documents_are_written_between_their_markers_and_are_in_step(tmp_path: P
     for name in ("README.md", "docs/benchmarks.md"):
         (tmp_path / name).write_text("before\n<!-- peers -->\nold\n<!-- /peers -->\nafter\n", encoding="utf-8")
     page.write_documents(results_of_two(), tmp_path)
+    assert list(Results.load(tmp_path / page.DATA).systems) == ["lines", "ours", "a peer"], "in our order"
     assert (tmp_path / page.CHART).read_bytes().startswith(b"\x89PNG")
     for name, block in page.blocks(Results.load(tmp_path / page.DATA)).items():
         text = (tmp_path / name).read_text(encoding="utf-8")
