@@ -47,6 +47,10 @@ coverage: $(VENV)/.installed-test ## branch coverage of the quick tests
 bench: $(VENV)/.installed-test ## the benchmark
 	$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/.installed-test ## the benchmark beside other trackers, each in an environment of its own (8 minutes)
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
 .PHONY: crash-lab
 crash-lab: $(VENV)/.installed-test ## the guarantees with their full number of trials (hours)
 	$(BIN)/python -m crash_lab $(ARGS)
