@@ -11,6 +11,7 @@ HOMES = {
     "sklearn": ("mlops_sdk.integrations.sklearn.tracking", "tracking"),
     "autolog": ("mlops_sdk.integrations.sklearn.tracking", "autolog"),
     "map": ("mlops_sdk.integrations.parallel.sweep", "sweep"),
+    "trial": ("mlops_sdk.integrations.parallel.trial", "Trial"),
 }
 """By name: the module, and what of it is called."""
 

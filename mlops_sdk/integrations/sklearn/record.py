@@ -172,8 +172,9 @@ class Record:
                 "predicting the training data would take longer than the fit: training_metrics=True",
             )
             return
-        found = scores.scores_of(estimator, X, data.get("y"), data.get("sample_weight"))
-        self.log_metrics(found, context="train")
+        y, weight = data.get("y"), data.get("sample_weight")
+        self.log_metrics(scores.scores_of(estimator, X, y, weight, data.get("groups")), context="train")
+        self.write_stages(estimator, X, y, "train", weight)
         if self.options.figures:
             self.write_figures(estimator, X, data.get("y"), "train")
 
@@ -183,6 +184,15 @@ class Record:
 
         for name, figure in figures_of(estimator, X, y):
             self.run.log_figure(figure, f"figures/{context}_{name}.png")
+
+    def write_stages(self, estimator: Any, X: Any, y: Any, context: str, sample_weight: Any = None) -> None:
+        """How good each stage of boosting is on this data: ``<context>_staged_<metric>``, a point a stage."""
+        for name, values in curves.stages_of(estimator, X, y, sample_weight):
+            key = f"{context}_staged_{name}"
+            if not self.run._is_over:
+                self.run.define_metric(key, mode=scores.mode_of(name))
+                for step, value in enumerate(values):
+                    self.run.log_metric(key, value, step)
 
     def _write_curves(self, estimator: Any) -> None:
         for name, values in curves.curves_of(describing.final_of(estimator)):

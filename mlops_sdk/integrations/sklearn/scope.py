@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk._logging import warn
-from mlops_sdk.integrations.sklearn import contexts, describing, progress, scores, search, searching, splits, warned
+from mlops_sdk.integrations.sklearn import contexts, describing, progress, ranking, scores, search, searching, splits, warned
 from mlops_sdk.integrations.sklearn.evaluating import (
     Origin,
     Predictions,
@@ -163,9 +163,11 @@ class Scope:
         X, y = given.get("X"), given.get("y")
         context = _context_of(record, X, y, frame)
         record.log_metrics({score_name(estimator): float(value)}, context=context)
-        if self.options.figures and context != "train":
+        if context != "train":
             with record.apart():
-                record.write_figures(estimator, X, y, context)
+                record.write_stages(estimator, X, y, context, given.get("sample_weight"))
+                if self.options.figures:
+                    record.write_figures(estimator, X, y, context)
 
     def _scorer_called(self, scorer: Any, value: Any, given: dict[str, Any], frame: FrameType) -> None:
         record = self._record_of(given.get("estimator"))
@@ -291,6 +293,9 @@ class Scope:
                 record.attempt(context, lambda X=X, y=y, context=context: record.log_metrics(  # type: ignore[misc]
                     scores.scores_of(estimator, X, y), context=context
                 ))  # fmt: skip
+                record.attempt(context, lambda X=X, y=y, context=context: record.write_stages(  # type: ignore[misc]
+                    estimator, X, y, context
+                ))  # fmt: skip
                 if self.options.figures:
                     record.attempt(context, lambda X=X, y=y, context=context: record.write_figures(  # type: ignore[misc]
                         estimator, X, y, context
@@ -320,6 +325,7 @@ def _data_of(bound: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
     if found["sample_weight"] is None:
         weights = [value for name, value in given.items() if name.endswith("__sample_weight")]
         found["sample_weight"] = weights[-1] if weights else None
+    found["groups"] = ranking.groups_of(given)
     return found
 
 
