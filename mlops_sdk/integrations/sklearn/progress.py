@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from mlops_sdk.integrations.sklearn import warned
+
 _EVERY_S = 1.0
 
 _report: ContextVar[Callable[[int], None] | None] = ContextVar("mlops_sdk_sklearn_progress", default=None)
@@ -49,11 +51,11 @@ def install() -> list[Callable[[], None]]:
     def call(self: Any, iterable: Any) -> Any:
         report = _report.get()
         if report is None:
-            return standing(self, iterable)
+            return warned.heard(standing(self, warned.hearing(self, iterable)))
         self._mlops_progress = report
         token = _report.set(None)  # what the tasks start in this thread are not the search's own tasks
         try:
-            return standing(self, iterable)
+            return warned.heard(standing(self, warned.hearing(self, iterable)))
         finally:
             _report.reset(token)
             del self._mlops_progress

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_sdk._logging import warn
 from mlops_sdk.integrations.sklearn import contexts, describing, progress, ranking, scores, search, searching, splits, warned
+from mlops_sdk.integrations.sklearn.checking import Checker
 from mlops_sdk.integrations.sklearn.evaluating import (
     Origin,
     Predictions,
@@ -59,6 +60,7 @@ class Scope:
         self._open: list[Run] = []
         self._own: Run | None = None
         self._predictions = Predictions()
+        self._checker = Checker(is_on=options.checks)
 
     # -- calls -----------------------------------------------------------------------------------------------------------
 
@@ -93,6 +95,10 @@ class Scope:
                 return bound(*args, **kwargs)
         data = self._attempt(lambda: _data_of(bound, args, kwargs)) or {}
         record = self._attempt(lambda: self._begin("fit", estimator, data, frame))
+        if record is not None:
+            cv = getattr(estimator, "cv", None) if search.searches(estimator) else False
+            scoring = getattr(estimator, "scoring", None)
+            self._attempt(lambda: self._checker.before(record, estimator, data, cv=cv, scoring=scoring))
         result, fit_s, kept, folds = self._call(record, bound, args, kwargs, counts=search.searches(estimator))
         if record is not None:
             self._know(estimator, record)
@@ -100,6 +106,9 @@ class Scope:
             if search.is_search(estimator):
                 record.attempt("search", lambda: searching.write_search(record, estimator, folds))
                 self._know(vars(estimator).get("best_estimator_"), record)
+                record.attempt("checks", lambda: self._checker.searched(record, estimator))
+            if record.prefix and name == "fit_transform":
+                record.attempt("checks", lambda: self._checker.prepared(estimator, result))
             if name == "fit_predict":
                 self._predictions.remember(result, Origin(record, "train"))
         return result
@@ -111,6 +120,9 @@ class Scope:
         record = None
         if not self.options.excludes(estimator):
             record = self._attempt(lambda: self._begin("cv", estimator, given, frame))
+        if record is not None:
+            asked = {"cv": given.get("cv"), "scoring": given.get("scoring")}
+            self._attempt(lambda: self._checker.before(record, estimator, given, **asked))
         result, _, kept, folds = self._call(record, original, args, kwargs, counts=True)
         if record is not None:
             kind = original.__name__
@@ -147,6 +159,12 @@ class Scope:
         self._attempt(lambda: self._judged(original, result, arguments_of(original, args, kwargs), frame))
         return result
 
+    def split_called(self, original: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType) -> Any:
+        """A function that splits data was called by the user."""
+        self._attempt(lambda: self._checker.split(original.__name__, kwargs))
+        with inside():
+            return original(*args, **kwargs)
+
     # -- what they mean --------------------------------------------------------------------------------------------------
 
     def _predicted(self, estimator: Any, predicted: Any, given: dict[str, Any], frame: FrameType) -> None:
@@ -155,6 +173,7 @@ class Scope:
             record.has_predicted = True
             origin = Origin(record, _context_of(record, given.get("X"), None, frame))
             self._predictions.remember(predicted, origin)
+            self._checker.judged_on(record, given.get("X"), origin.context)
 
     def _scored(self, estimator: Any, value: Any, given: dict[str, Any], frame: FrameType) -> None:
         record = self._record_of(estimator)
@@ -163,11 +182,11 @@ class Scope:
         X, y = given.get("X"), given.get("y")
         context = _context_of(record, X, y, frame)
         record.log_metrics({score_name(estimator): float(value)}, context=context)
+        self._checker.judged_on(record, X, context)
+        self._checker.scored(record, score_name(estimator), float(value), y)
         if context != "train":
             with record.apart():
-                record.write_stages(estimator, X, y, context, given.get("sample_weight"))
-                if self.options.figures:
-                    record.write_figures(estimator, X, y, context)
+                record.write_judgement(estimator, X, y, context, given.get("sample_weight"))
 
     def _scorer_called(self, scorer: Any, value: Any, given: dict[str, Any], frame: FrameType) -> None:
         record = self._record_of(given.get("estimator"))
@@ -187,6 +206,7 @@ class Scope:
         record, context = origin
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             record.log_metrics({name: float(value)}, context=context)
+            self._checker.scored(record, name, float(value), truth)
         elif isinstance(value, str):
             record.run.log_text(value, f"{context}_{name}.txt")
         elif getattr(value, "size", 1) <= 10_000:
@@ -290,16 +310,11 @@ class Scope:
         with record.apart():
             for context, (X, y) in validation.items():
                 record.known.remember(X, context)
+                record.attempt(context, lambda X=X, context=context: self._checker.judged_on(record, X, context))  # type: ignore[misc]
                 record.attempt(context, lambda X=X, y=y, context=context: record.log_metrics(  # type: ignore[misc]
                     scores.scores_of(estimator, X, y), context=context
                 ))  # fmt: skip
-                record.attempt(context, lambda X=X, y=y, context=context: record.write_stages(  # type: ignore[misc]
-                    estimator, X, y, context
-                ))  # fmt: skip
-                if self.options.figures:
-                    record.attempt(context, lambda X=X, y=y, context=context: record.write_figures(  # type: ignore[misc]
-                        estimator, X, y, context
-                    ))  # fmt: skip
+                record.write_judgement(estimator, X, y, context)
 
     def close(self) -> None:
         """End the children, and the run that was made here."""
