@@ -18,10 +18,11 @@ from mlops_sdk.api import autolog
 from mlops_sdk.errors import MissingDependencyError
 from mlops_sdk.query.cv import CVResults
 from mlops_sdk.run import active
+from mlops_sdk.run.integrations import load
 from mlops_sdk.run.run import Run
 from mlops_sdk.run.start import start_run
 
-__all__ = ["CVResults", "autolog", "fit", "track"]
+__all__ = ["CVResults", "RunCallback", "autolog", "fit", "track"]
 
 if find_spec("sklearn") is None:
     raise MissingDependencyError("scikit-learn", extra="sklearn", purpose="mlops_sdk.sklearn")
@@ -87,3 +88,10 @@ def _run_of(run: Run | None, options: dict[str, Any]) -> Iterator[tuple[Run, dic
     place = {name: rest.pop(name) for name in ("experiment", "tracking_uri") if name in rest}
     with start_run(**place, **rest.pop("start", {})) as made:
         yield made, rest
+
+
+def __getattr__(name: str) -> Any:
+    """`RunCallback` loads when it is first used."""
+    if name == "RunCallback":
+        return load("sklearn callback")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

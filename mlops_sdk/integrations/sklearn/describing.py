@@ -164,6 +164,8 @@ def is_a(kind: str, estimator: Any) -> bool:
     from sklearn import base
 
     try:
+        if getattr(estimator, "_estimator_type", None) == kind:  # searches of other libraries say it in this way
+            return True
         return bool(getattr(base, f"is_{kind}")(estimator))
     except Exception:  # noqa: BLE001 - what only looks like an estimator has no tags
         return False

@@ -11,7 +11,19 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk._logging import warn
-from mlops_sdk.integrations.sklearn import contexts, describing, progress, ranking, scores, search, searching, splits, warned
+from mlops_sdk.integrations.sklearn import (
+    bar,
+    contexts,
+    describing,
+    progress,
+    ranking,
+    scores,
+    search,
+    searching,
+    splits,
+    totals,
+    warned,
+)
 from mlops_sdk.integrations.sklearn.checking import Checker
 from mlops_sdk.integrations.sklearn.evaluating import (
     Origin,
@@ -99,7 +111,10 @@ class Scope:
             cv = getattr(estimator, "cv", None) if search.searches(estimator) else False
             scoring = getattr(estimator, "scoring", None)
             self._attempt(lambda: self._checker.before(record, estimator, data, cv=cv, scoring=scoring))
-        result, fit_s, kept, folds = self._call(record, bound, args, kwargs, counts=search.searches(estimator))
+        shown = self._shown(estimator, lambda: totals.of_search(estimator, data)) if search.searches(estimator) else None
+        result, fit_s, kept, folds = self._call(
+            record, bound, args, kwargs, counts=search.searches(estimator), shown=shown
+        )
         if record is not None:
             self._know(estimator, record)
             record.finish(data, fit_s, kept)
@@ -123,7 +138,8 @@ class Scope:
         if record is not None:
             asked = {"cv": given.get("cv"), "scoring": given.get("scoring")}
             self._attempt(lambda: self._checker.before(record, estimator, given, **asked))
-        result, _, kept, folds = self._call(record, original, args, kwargs, counts=True)
+        shown = self._shown(estimator, lambda: totals.of_validation(original.__name__, given))
+        result, _, kept, folds = self._call(record, original, args, kwargs, counts=True, shown=shown)
         if record is not None:
             kind = original.__name__
             record.attempt("warnings", lambda: record.write_warnings(kept))
@@ -133,8 +149,26 @@ class Scope:
                 self._predictions.remember(result, Origin(record, "cv"))
         return result
 
+    def _shown(self, estimator: Any, n_all: Callable[[], int | None]) -> bar.Progress | None:
+        """A progress bar, where somebody sees it."""
+
+        def made() -> bar.Progress | None:
+            place = bar.make(type(estimator).__name__, self.options.progress)
+            return None if place is None else bar.Progress(place, self._attempt(n_all))
+
+        with inside():
+            shown: bar.Progress | None = self._attempt(made)
+        return shown
+
     def _call(
-        self, record: Record | None, bound: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, counts: bool
+        self,
+        record: Record | None,
+        bound: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        counts: bool,
+        shown: bar.Progress | None = None,
     ) -> tuple[Any, float, list[warned.Warned], list[list[splits.Fold]]]:
         """Call what the user called; what is raised goes on to the user as it is."""
 
@@ -142,7 +176,7 @@ class Scope:
             if record is not None and counts:  # the trees of a forest are no progress worth a metric
                 record.attempt("progress", lambda: record.run.log_metric("tasks_done", n_done))
 
-        with inside(), warned.keeping() as kept, splits.catching() as folds, progress.reporting(report):
+        with inside(), warned.keeping() as kept, splits.catching() as folds, progress.reporting(report, shown):
             started = time.perf_counter()
             try:
                 result = bound(*args, **kwargs)
