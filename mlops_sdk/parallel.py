@@ -15,7 +15,7 @@ from mlops_sdk.run import active
 from mlops_sdk.run.integrations import load
 from mlops_sdk.run.run import Run
 
-__all__ = ["Trial", "map"]
+__all__ = ["Trial", "map"]  # noqa: F822 - Trial is found by `__getattr__`
 
 
 def map(  # noqa: A001 - what it does, under the name of the method of a run

@@ -22,7 +22,7 @@ from mlops_sdk.run.integrations import load
 from mlops_sdk.run.run import Run
 from mlops_sdk.run.start import start_run
 
-__all__ = ["CVResults", "RunCallback", "autolog", "fit", "track"]
+__all__ = ["CVResults", "RunCallback", "autolog", "fit", "track"]  # noqa: F822 - RunCallback is found by `__getattr__`
 
 if find_spec("sklearn") is None:
     raise MissingDependencyError("scikit-learn", extra="sklearn", purpose="mlops_sdk.sklearn")

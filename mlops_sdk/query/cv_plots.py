@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = ("marginal", "parallel", "scatter", "time")
-_MOST_LABELS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +75,38 @@ def marginal(
     axes.scatter(spots, [score for _, score in tried], s=14, color="0.7", linewidth=0, label="candidates")
     if len(values) <= max(len(tried) // 2, 1) or len(values) == len(tried):
         style = "o-" if are_numbers else "o"
-        axes.plot(x, [np.mean(groups[value]) for value in values], style, color=PALETTE[0], label="mean over the other params")
-        axes.plot(x, [max(groups[value]) for value in values], style, color=PALETTE[1], label="best over the other params", markersize=4)
+        axes.plot(
+            x, [np.mean(groups[value]) for value in values], style, color=PALETTE[0], label="mean over the other params"
+        )
+        axes.plot(
+            x,
+            [max(groups[value]) for value in values],
+            style,
+            color=PALETTE[1],
+            label="best over the other params",
+            markersize=4,
+        )
     _scale_x(axes, values if are_numbers else None)
     if not are_numbers:
         axes.set_xticks(x, [plain(value, 20) for value in values])
+        axes.set_xlim(-0.5, len(x) - 0.5)
     dress(axes, x=plain(name), y=label)
     axes.legend(frameon=False, fontsize="small")
     return axes
 
 
-def scatter(x: Sequence[Any], y: Sequence[Any], x_label: str, y_label: str, *, best: int | None, ax: Axes | None) -> Axes:
+def scatter(
+    x: Sequence[Any], y: Sequence[Any], x_label: str, y_label: str, *, best: int | None, ax: Axes | None
+) -> Axes:
     """A dot a candidate; the one that won stands out."""
     are_numbers = _are_numbers(x)
     axes = ax or new_axes()
     values = list(x) if are_numbers else [plain(value, 20) for value in x]
     axes.scatter(values, list(y), s=18, color=PALETTE[0], alpha=0.7, linewidth=0)
     if best is not None and 0 <= best < len(values):
-        axes.scatter([values[best]], [y[best]], s=70, facecolor="none", edgecolor=PALETTE[1], linewidth=1.8, label="best")
+        axes.scatter(
+            [values[best]], [y[best]], s=70, facecolor="none", edgecolor=PALETTE[1], linewidth=1.8, label="best"
+        )
         axes.legend(frameon=False, fontsize="small")
     _scale_x(axes, list(x) if are_numbers else None)
     dress(axes, x=plain(x_label), y=y_label)

@@ -140,6 +140,10 @@ class Cell:
         from html import escape
 
         known = "" if n_all is None else f' value="{n_done}" max="{max(n_all, 1)}"'
-        bar = "" if n_all is None and is_over else f'<progress style="width:16em;vertical-align:middle"{known}></progress> '
+        bar = (
+            ""
+            if n_all is None and is_over
+            else f'<progress style="width:16em;vertical-align:middle"{known}></progress> '
+        )
         words = self._clock.words(n_done, n_all, is_over=is_over)
         return f"<div>{escape(self._title)} {bar}<small>{escape(words)}</small></div>"

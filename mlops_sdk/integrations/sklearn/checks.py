@@ -70,7 +70,7 @@ def row_hashes(data: Any) -> Any:
     """
     import numpy as np
 
-    shape = getattr(data, "shape", ())
+    shape: tuple[int, ...] = getattr(data, "shape", ())
     if len(shape) != 2 or not 0 < shape[0] <= _MAX_ROWS or not 0 < shape[1] <= _MAX_COLUMNS or hasattr(data, "tocsr"):
         return None
     values = data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data)
@@ -129,7 +129,7 @@ def target_among(X: Any, y: Any, *, is_classification: bool) -> Iterator[Finding
     """Features that are the target: equal to it, a straight line of it, or another name for each class."""
     import numpy as np
 
-    shape = getattr(X, "shape", ())
+    shape: tuple[int, ...] = getattr(X, "shape", ())
     if y is None or len(shape) != 2 or shape[0] < _MIN_ROWS or shape[1] > _MAX_COLUMNS or hasattr(X, "tocsr"):
         return
     truth = np.asarray(y)

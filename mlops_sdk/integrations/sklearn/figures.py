@@ -71,7 +71,8 @@ def _of_positive(truth: Any, positive: Any) -> Figures:
     share = sum(truth) / len(truth)
     figure.axes[0].axhline(share, color=GREY, linewidth=1, linestyle=":")
     figure.axes[0].set_title(
-        f"average precision {metrics.average_precision_score(truth, positive):.3f}; by chance {share:.3f}", fontsize="medium"
+        f"average precision {metrics.average_precision_score(truth, positive):.3f}; by chance {share:.3f}",
+        fontsize="medium",
     )
     figure.axes[0].set_ylim(0, 1.03)
     yield "precision_recall", figure
@@ -90,7 +91,9 @@ def _one_against_rest(probabilities: Any, y: Any, labels: list[Any]) -> Figures:
             continue
         fpr, tpr, _ = metrics.roc_curve(truth, probabilities[:, i])
         drawn = look(i)
-        axes.plot(fpr, tpr, color=drawn.colour, linestyle=drawn.dash, label=f"{plain(label, 20)}: {metrics.auc(fpr, tpr):.3f}")
+        axes.plot(
+            fpr, tpr, color=drawn.colour, linestyle=drawn.dash, label=f"{plain(label, 20)}: {metrics.auc(fpr, tpr):.3f}"
+        )
     axes.legend(title="class: area", frameon=False, fontsize="small", loc="lower right")
     yield "roc", figure
 
@@ -108,7 +111,9 @@ def _calibration(truth: Any, positive: Any) -> Figure:
     figure = _new_figure(5, 5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     above.plot([0, 1], [0, 1], color=GREY, linewidth=1)
-    above.errorbar(x, y, yerr=[np.clip(y - low, 0, 1), np.clip(high - y, 0, 1)], fmt="o-", color=PALETTE[0], capsize=2, linewidth=1)
+    above.errorbar(
+        x, y, yerr=[np.clip(y - low, 0, 1), np.clip(high - y, 0, 1)], fmt="o-", color=PALETTE[0], capsize=2, linewidth=1
+    )
     dress(above, y="observed fraction")
     below.hist(predicted, bins=20, range=(0, 1), color=PALETTE[0])
     dress(below, x="predicted probability", y="rows")

@@ -60,7 +60,11 @@ def permutation_figure(table: Table) -> Figure:
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_yticks(range(len(order)), [plain(table["features"][i], 30) for i in order])
     more = len(table["mean"]) - len(order)
-    axes.set_title(f"mean and 95 % interval of {table['n_repeats']}" + (f"; {more:,} more features" if more else ""), fontsize="medium")
+    axes.set_title(
+        f"mean and 95 % interval of {table['n_repeats']} shuffles" + (f"; {more:,} more features" if more else ""),
+        fontsize="medium",
+    )
+    axes.locator_params(axis="x", nbins=5)
     dress(axes, x=f"loss of {table['score']} when shuffled")
     return figure
 

@@ -216,9 +216,7 @@ class Record:
         if self.options.importance and y is not None and hasattr(X, "shape") and hasattr(estimator, "predict"):
             table = importances.permutation_table(estimator, X, y)
             self.run.log_dict(table, f"{context}_permutation_importance.json")
-            self.run.log_figure(
-                importances.permutation_figure(table), f"figures/{context}_permutation_importance.png"
-            )
+            self.run.log_figure(importances.permutation_figure(table), f"figures/{context}_permutation_importance.png")
 
     def _write_learning_curve(self, estimator: Any, X: Any, y: Any) -> None:
         from mlops_sdk.integrations.sklearn import importances

@@ -111,7 +111,9 @@ class Scope:
             cv = getattr(estimator, "cv", None) if search.searches(estimator) else False
             scoring = getattr(estimator, "scoring", None)
             self._attempt(lambda: self._checker.before(record, estimator, data, cv=cv, scoring=scoring))
-        shown = self._shown(estimator, lambda: totals.of_search(estimator, data)) if search.searches(estimator) else None
+        shown = (
+            self._shown(estimator, lambda: totals.of_search(estimator, data)) if search.searches(estimator) else None
+        )
         result, fit_s, kept, folds = self._call(
             record, bound, args, kwargs, counts=search.searches(estimator), shown=shown
         )
