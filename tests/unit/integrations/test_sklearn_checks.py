@@ -109,7 +109,7 @@ def test_a_scaler_fitted_on_training_rows_is_sound(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "target"),
+    "model, target",
     [(TREE, y), (TREE, np.array(["no", "yes"])[y]), (Ridge(), X[:, 3] * 2.0 + 1.0)],
     ids=["class", "name of class", "line"],
 )
