@@ -29,6 +29,7 @@ _OVERLAP = 0.05
 _MAJORITY = 0.8
 _NEAR = 0.02
 _BOUNDED = ("l1_ratio", "subsample", "colsample_bytree", "max_features", "max_samples", "momentum", "ccp_alpha")
+_LEAST_COUNT = {"min_samples_split": 2}
 _STATELESS = (
     "FunctionTransformer", "Normalizer", "Binarizer", "PolynomialFeatures", "HashingVectorizer", "FeatureHasher",
     "LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer", "OrdinalEncoder", "OneHotEncoder", "CountVectorizer",
@@ -218,6 +219,8 @@ def best_at_edge(grid: Any, best: Mapping[str, Any]) -> Iterator[Finding]:
                 continue
             if name.rpartition("__")[2] in _BOUNDED and value in (0, 1):
                 continue
+            if value == tried[0] and isinstance(value, int) and value <= _LEAST_COUNT.get(name.rpartition("__")[2], 1):
+                continue  # a count: nothing lies below
             side = "least" if value == tried[0] else "greatest"
             yield Finding(
                 "BestParamAtEdge",

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from mlops_sdk.integrations.sklearn import outputs, ranking
-from mlops_sdk.integrations.sklearn.describing import final_of, is_a
+from mlops_sdk.integrations.sklearn.describing import attribute, final_of, is_a
 
 MODES = {
     "accuracy": "max", "precision": "max", "recall": "max", "f1": "max", "roc_auc": "max", "log_loss": "min",
@@ -75,7 +75,9 @@ def scores_of(estimator: Any, X: Any, y: Any, sample_weight: Any = None, groups:
         Empty where no metric fits. A metric that cannot be computed is left out.
     """
     found: Scores = {}
-    if hasattr(estimator, "cv_results_") and not hasattr(estimator, "best_estimator_"):  # a search that did not refit
+    if attribute(estimator, "cv_results_") is not None and not hasattr(
+        estimator, "best_estimator_"
+    ):  # a search that did not refit
         return found
     if y is not None and ranking.is_ranker(estimator):
         pairs = ranking.pairs(estimator, X, y, groups)
@@ -204,7 +206,7 @@ def _of_outlier_detector(estimator: Any, X: Any) -> Pairs:
 
 
 def _of_anything(estimator: Any, X: Any, y: Any) -> Pairs:
-    if hasattr(estimator, "score") and not hasattr(estimator, "cv_results_"):
+    if hasattr(estimator, "score") and attribute(estimator, "cv_results_") is None:
         yield "score", lambda: estimator.score(X, y) if y is not None else estimator.score(X)
     for name in ("aic", "bic"):  # mixtures
         if callable(getattr(estimator, name, None)):

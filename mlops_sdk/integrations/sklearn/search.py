@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mlops_sdk.integrations.sklearn.describing import plain
+from mlops_sdk.integrations.sklearn.describing import attribute, plain
 from mlops_sdk.integrations.sklearn.splits import Fold
 
 FILE = "cv_results.json"
@@ -18,7 +18,7 @@ Table = dict[str, Any]
 def is_search(estimator: Any) -> bool:
     """Whether it is a fitted search: scikit-learn's, or anybody's that keeps `cv_results_` or `trials_`."""
     return trials_of(estimator) is not None or (
-        isinstance(_attribute(estimator, "cv_results_"), dict) and hasattr(estimator, "best_index_")
+        isinstance(attribute(estimator, "cv_results_"), dict) and hasattr(estimator, "best_index_")
     )
 
 
@@ -36,16 +36,8 @@ def _is_of_trials(estimator: Any) -> bool:
 
 def trials_of(estimator: Any) -> list[Any] | None:
     """Trials of a fitted search that keeps trials, in the order they were tried; None of another one."""
-    found = _attribute(estimator, "trials_") if _is_of_trials(estimator) else None
+    found = attribute(estimator, "trials_") if _is_of_trials(estimator) else None
     return found if isinstance(found, list) and all(hasattr(each, "user_attrs") for each in found) else None
-
-
-def _attribute(estimator: Any, name: str) -> Any:
-    """An attribute, None where its code fails: optuna's `cv_results_` does when a trial was pruned."""
-    try:
-        return getattr(estimator, name, None)
-    except Exception:  # noqa: BLE001 - whatever a property raises
-        return None
 
 
 def table_of_trials(search: Any, trials: list[Any], folds: list[list[Fold]]) -> Table:
@@ -59,7 +51,7 @@ def table_of_trials(search: Any, trials: list[Any], folds: list[list[Fold]]) -> 
     if len(score):
         ranks = 1 + (score[None, :] > score[:, None]).sum(axis=1)
         columns["rank_test_score"] = [int(r) if np.isfinite(s) else None for r, s in zip(ranks, score, strict=True)]
-    best = _attribute(search, "best_index_")
+    best = attribute(search, "best_index_")
     numbers = [each.number for each in trials]
     return {
         "version": 1,

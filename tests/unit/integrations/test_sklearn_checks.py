@@ -122,12 +122,13 @@ def test_the_target_among_the_features(run: Run, model: Any, target: Any) -> Non
 
 def test_a_search_that_ends_at_the_edge(run: Run) -> None:
     with _tracked(run):
-        GridSearchCV(TREE, {"max_depth": [1, 2, 3], "min_samples_leaf": [1, 5]}, cv=3).fit(X, y)
+        GridSearchCV(TREE, {"max_depth": [2, 3, 4], "min_samples_leaf": [1, 5]}, cv=3).fit(X, y)
     depth = run.params["best.max_depth"]
-    assert ("BestParamAtEdge" in _found(run)) == (depth != 2)
+    assert ("BestParamAtEdge" in _found(run)) == (depth != 3)
     assert list(checks.best_at_edge({"C": [1, 2, 3]}, {"C": 2})) == []
     assert list(checks.best_at_edge({"C": [1, 2]}, {"C": 2})) == [], "two values are all edge"
     assert list(checks.best_at_edge({"l1_ratio": [0, 0.5, 1]}, {"l1_ratio": 1})) == [], "nothing lies beyond"
+    assert list(checks.best_at_edge({"leaf": [1, 2, 3]}, {"leaf": 1})) == [], "a count"
     (finding,) = checks.best_at_edge([{"k": ["a"]}, {"C": [1, 2, 3]}], {"C": 3})
     assert "the greatest of 3 values" in finding.reason
 

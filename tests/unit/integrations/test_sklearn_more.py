@@ -103,7 +103,7 @@ def test_many_labels_and_many_outputs(run: Run) -> None:
     assert by_name["fit-2"].metrics["train_accuracy"] == pytest.approx(np.mean(outputs))
     assert by_name["fit-2"].metrics["train_exact_match"] <= min(outputs)
     assert {"train_r2/0", "train_r2/1"} <= set(by_name["fit-3"].metrics)
-    assert {each.context for each in by_name["fit-3"].datasets} == {"train", "train_target"}
+    assert {each["context"] for each in by_name["fit-3"].datasets} == {"train", "train_target"}
 
 
 def test_stages_of_boosting_are_curves_of_training_and_test(run: Run) -> None:
