@@ -298,3 +298,12 @@ def test_a_callback_counts_what_goes_on_inside(run: Run) -> None:
     assert search.fit(X, y).best_score_ > 0.9
     assert run.metrics["GridSearchCV.fit_done"] == 1
     assert run.metrics["LogisticRegression.fit_done"] >= 4
+
+
+def test_without_scikit_learn_the_import_says_what_to_install() -> None:
+    import subprocess
+
+    program = "import sys; sys.modules['sklearn'] = None\nimport mlops_sdk.parallel\nimport mlops_sdk.sklearn"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert "MissingDependencyError" in done.stderr
+    assert "pip install 'mlops_sdk[sklearn]'" in done.stderr
