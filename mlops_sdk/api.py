@@ -234,7 +234,9 @@ def autolog(*, disable: bool = False, **options: Any) -> None:
     **options
         ``log_models`` (True), ``log_datasets`` (True), ``training_metrics`` (True, False or "auto": not when predicting
         the training data would take much longer than fitting), ``children`` ("none", "best" or "all" candidates of a
-        search as child runs), ``figures`` (False), ``exclude`` and ``include`` (classes or their names; packages whose
+        search as child runs), ``figures`` (False), ``importance`` and ``learning_curve`` (False: figures that cost fits or
+        predictions of their own), ``checks`` (True: methodology checks), ``progress`` ("auto", True or False: a bar while a
+        search runs), ``exclude`` and ``include`` (classes or their names; packages whose
         fits count as the user's own), ``experiment``, ``tracking_uri``.
 
     Raises

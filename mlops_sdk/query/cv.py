@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.errors import InvalidValueError, MetricNotFoundError
+from mlops_sdk.query import cv_plots
 from mlops_sdk.values.frames import pandas_frame
 
 if TYPE_CHECKING:
@@ -118,49 +119,56 @@ class CVResults(Sequence[Mapping[str, Any]]):
 
     # -- pictures --------------------------------------------------------------------------------------------------------
 
-    def plot(self, param: str | None = None, *, scorer: str | None = None, ax: Axes | None = None) -> Axes:
-        """Mean score against a param, a dot a candidate; without `param`, against the time to fit.
+    def plot(
+        self, param: str | None = None, *, scorer: str | None = None, kind: str | None = None, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the search.
 
         Parameters
         ----------
         param : str, optional
         scorer : str, optional
+            Default: the first.
+        kind : {"scatter", "marginal", "parallel", "time"}, optional
+            ``scatter``: mean score against `param`, a dot a candidate (the default with `param`). ``marginal``: the same,
+            with the mean and the best over all other params. ``parallel``: a line a candidate through all params that
+            differ. ``time``: score against the mean time to fit (the default without `param`).
         ax : Axes, optional
+
+        Returns
+        -------
+        Axes
 
         Raises
         ------
         MetricNotFoundError
             If there is no such scorer.
         InvalidValueError
-            If no candidate has the param.
+            If there is no such kind, no candidate has the param, or nothing is there to be drawn.
         """
         name = self._scorer(scorer)
-        scores = self._columns[f"mean_test_{name}"]
-        if param is None:
-            x, label = self._columns["mean_fit_time"], "mean fit time (s)"
-        else:
-            if not any(param in params for params in self._params):
-                raise InvalidValueError(f"no candidate has a param {param!r}", key=param)
-            x, label = [params.get(param) for params in self._params], param
-        return _scatter(x, scores, label, f"mean {name}", ax)
+        scores, label = self._columns[f"mean_test_{name}"], f"mean {name}"
+        chosen = kind or ("time" if param is None else "scatter")
+        if chosen not in cv_plots.KINDS:
+            raise InvalidValueError(f"kind is {kind!r}; use one of {', '.join(cv_plots.KINDS)}", key="kind")
+        if chosen == "parallel":
+            return cv_plots.parallel(self._params, scores, label, ax=ax)
+        if chosen == "time":
+            times = self._columns.get("mean_fit_time")
+            if times is None:
+                raise InvalidValueError("this search did not say how long its fits took", key="kind")
+            return cv_plots.scatter(times, scores, "mean fit time (s)", label, best=self.best_index, ax=ax)
+        if param is None or not any(param in params for params in self._params):
+            known = ", ".join(sorted({each for params in self._params for each in params}))
+            raise InvalidValueError(f"no candidate has a param {param!r}; there are {known}", key=param)
+        if chosen == "marginal":
+            return cv_plots.marginal(self._params, param, scores, label, ax=ax)
+        return cv_plots.scatter(
+            [params.get(param) for params in self._params], scores, param, label, best=self.best_index, ax=ax
+        )
 
     def __repr__(self) -> str:
         return f"<CVResults of {self.kind}: {len(self)} candidates, scorers {', '.join(self.scorers)}>"
-
-
-def _scatter(x: list[Any], y: list[Any], x_label: str, y_label: str, ax: Axes | None) -> Axes:
-    if ax is None:
-        from mlops_sdk.plots.axes import new_axes
-
-        ax = new_axes()
-    are_numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in x)
-    values = x if are_numbers else [str(value) for value in x]
-    ax.scatter(values, y, s=18)
-    if are_numbers and min(x) > 0 and max(x) > 50 * min(x):
-        ax.set_xscale("log")
-    ax.set_xlabel(x_label)
-    ax.set_ylabel(y_label)
-    return ax
 
 
 def _number(value: Any) -> Any:

@@ -50,7 +50,7 @@ class Integrated:
         ----------
         **options
             As of `mlops_sdk.autolog`: ``log_models``, ``log_datasets``, ``training_metrics``, ``children``, ``figures``,
-            ``exclude``, ``include``.
+            ``importance``, ``learning_curve``, ``checks``, ``progress``, ``exclude``, ``include``.
 
         Returns
         -------

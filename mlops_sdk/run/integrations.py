@@ -10,7 +10,9 @@ HOMES = {
     "fit": ("mlops_sdk.integrations.sklearn.tracking", "fit"),
     "sklearn": ("mlops_sdk.integrations.sklearn.tracking", "tracking"),
     "autolog": ("mlops_sdk.integrations.sklearn.tracking", "autolog"),
+    "sklearn callback": ("mlops_sdk.integrations.sklearn.callback", "RunCallback"),
     "map": ("mlops_sdk.integrations.parallel.sweep", "sweep"),
+    "trial": ("mlops_sdk.integrations.parallel.trial", "Trial"),
 }
 """By name: the module, and what of it is called."""
 

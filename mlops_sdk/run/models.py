@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _MAX_EXAMPLE_ROWS = 100
 
+_OTHER_NAMES = {"sklearn": "scikit-learn"}
+"""Packages whose distributions are called otherwise."""
+
 
 def serialise(model: Any) -> bytes:
     """The model as joblib writes it.
@@ -50,9 +53,20 @@ def _packages_of(model: Any) -> dict[str, str]:
     for step in getattr(model, "steps", None) or ():  # a pipeline's parts come from elsewhere
         roots |= {type(part).__module__.partition(".")[0] for part in step if not isinstance(part, str)}
     roots |= {"joblib"} | ({"numpy"} if "numpy" in sys.modules else set())
-    names = _distributions()
-    found = {name for root in roots for name in names.get(root, ())}
+    found = {name for root in roots - sys.stdlib_module_names - {"__main__"} for name in _distributions_of(root)}
     return {name: metadata.version(name) for name in sorted(found)}
+
+
+@cache
+def _distributions_of(root: str) -> tuple[str, ...]:
+    """Distributions that a package comes from: of its own name as a rule, for which one file is read and not all of them."""
+    from importlib import metadata
+
+    name = _OTHER_NAMES.get(root, root)
+    try:
+        return (metadata.distribution(name).metadata["Name"],)
+    except metadata.PackageNotFoundError:
+        return tuple(_distributions().get(root, ()))
 
 
 @cache

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
+
+from mlops_sdk.integrations.sklearn.describing import is_a
 
 _ATTRIBUTES = {
     "loss_curve_": "train_loss",  # multilayer perceptrons
@@ -17,6 +20,7 @@ _ATTRIBUTES = {
     "cost_": "cost",
 }
 _MAX_POINTS = 10_000
+_MAX_STAGES_S = 1.0
 
 
 def curves_of(estimator: Any) -> Iterator[tuple[str, list[float]]]:
@@ -54,3 +58,25 @@ def _as_curve(values: Any) -> list[float]:
     except (TypeError, ValueError):
         return []
     return array[:_MAX_POINTS].tolist() if array.ndim == 1 and array.size > 1 else []
+
+
+def stages_of(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Iterator[tuple[str, list[float]]]:
+    """How good the predictions are after each stage of boosting: accuracy, or the mean squared error.
+
+    Notes
+    -----
+    The curve ends where it has taken a second.
+    """
+    import numpy as np
+
+    if y is None or getattr(y, "ndim", 1) != 1 or not hasattr(estimator, "staged_predict"):
+        return
+    is_class = is_a("classifier", estimator)
+    truth, values, until_s = np.asarray(y), [], time.monotonic() + _MAX_STAGES_S
+    for predicted in estimator.staged_predict(X):
+        off = (predicted == truth) if is_class else (predicted - truth) ** 2
+        values.append(float(np.average(off, weights=sample_weight)))
+        if time.monotonic() > until_s or len(values) >= _MAX_POINTS:
+            break
+    if len(values) > 1:
+        yield "accuracy" if is_class else "mean_squared_error", values

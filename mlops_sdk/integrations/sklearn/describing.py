@@ -159,11 +159,21 @@ def final_of(estimator: Any) -> Any:
     return estimator
 
 
+def attribute(estimator: Any, name: str) -> Any:
+    """An attribute, None where its code fails: optuna's `cv_results_` does when a trial was pruned."""
+    try:
+        return getattr(estimator, name, None)
+    except Exception:  # noqa: BLE001 - whatever a property raises
+        return None
+
+
 def is_a(kind: str, estimator: Any) -> bool:
     """Whether it is a ``classifier``, ``regressor`` or ``outlier_detector``; what has no tags is none of these."""
     from sklearn import base
 
     try:
+        if getattr(estimator, "_estimator_type", None) == kind:  # searches of other libraries say it in this way
+            return True
         return bool(getattr(base, f"is_{kind}")(estimator))
     except Exception:  # noqa: BLE001 - what only looks like an estimator has no tags
         return False

@@ -41,6 +41,8 @@ class Predictions:
 
     def find(self, data: Any) -> Origin | None:
         """Where data comes from; None when it was not predicted here."""
+        if isinstance(data, list) and len(data) == 1:  # one query of a ranking metric
+            (data,) = data
         while data is not None:
             made = self._made.get(id(data))
             if made is not None and made[0]() is data:

@@ -10,6 +10,7 @@ from mlops_sdk.errors import InvalidValueError
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "training_metrics": (True, False, "auto"),
     "children": ("none", "best", "all"),
+    "progress": (True, False, "auto"),
 }
 
 
@@ -28,6 +29,10 @@ class Options:
     training_metrics: bool | str = "auto"
     children: str = "none"
     figures: bool = False
+    checks: bool = True
+    progress: bool | str = "auto"
+    importance: bool = False
+    learning_curve: bool = False
     exclude: tuple[Any, ...] = ()
     include: tuple[str, ...] = ()
     experiment: str | None = None

@@ -25,6 +25,7 @@ CV_FUNCTIONS = (
     "cross_validate", "cross_val_score", "cross_val_predict", "learning_curve", "validation_curve",
     "permutation_test_score",
 )  # fmt: skip
+SPLIT_FUNCTIONS = ("train_test_split",)
 _TRUTHS = ("y_true", "labels_true")
 
 _lock = threading.RLock()
@@ -197,6 +198,8 @@ def _patch_functions() -> None:
 
     for name in CV_FUNCTIONS:
         _patch_function(sklearn.model_selection, name, "cv_called")
+    for name in SPLIT_FUNCTIONS:
+        _patch_function(sklearn.model_selection, name, "split_called")
     for name in sklearn.metrics.__all__:
         function = getattr(sklearn.metrics, name, None)
         if _is_metric(function):

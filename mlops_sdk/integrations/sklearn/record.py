@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_sdk.integrations.sklearn import curves, describing, scores
@@ -52,6 +53,9 @@ class Record:
         self.prefix = prefix
         self.is_ours = is_ours
         self.has_predicted = False
+        self.reported: set[str] = set()
+        self.judged: set[int] = set()
+        self._train: Callable[[], Any] | None = None
         self._uri = run._recorder.place.uri
 
     # -- plumbing --------------------------------------------------------------------------------------------------------
@@ -127,7 +131,12 @@ class Record:
         log_dataset = getattr(self.run, "log_dataset", None)
         if log_dataset is None or data.get("X") is None or self._is_logged(data):
             return
-        log_dataset(data["X"], name=name, context="train", target=data.get("y"))
+        y = data.get("y")
+        if getattr(y, "ndim", 1) == 2 and y is not None:  # several outputs are a data set of their own
+            log_dataset(data["X"], name=name, context="train")
+            log_dataset(y, name=f"{name or 'X'} target", context="train_target")
+            return
+        log_dataset(data["X"], name=name, context="train", target=y)
 
     def _is_logged(self, data: Mapping[str, Any]) -> bool:
         from mlops_sdk.integrations.sklearn.contexts import logged_context
@@ -142,6 +151,8 @@ class Record:
         self.attempt("warnings", lambda: self.write_warnings(warned))
         for part in ("X", "y"):
             self.attempt("training data", lambda part=part: self.known.remember(data.get(part), "train"))  # type: ignore[misc]
+        with suppress(TypeError):  # what cannot be referred to weakly is not compared with later data
+            self._train = weakref.ref(data.get("X"))
         with self.apart():
             copied = _shallow(self.estimator)
             if not self.prefix:
@@ -149,6 +160,10 @@ class Record:
                 self.attempt("curves", lambda: self._write_curves(copied))
             if self.options.log_models:
                 self.attempt("model", lambda: self._write_model(copied, data))
+
+    def training_data(self) -> Any:
+        """What the model was fitted on, while the user keeps it; else None."""
+        return None if self._train is None else self._train()
 
     def write_warnings(self, warned: list[Warned]) -> None:
         """Warnings as the run's warnings by class, and each with its text in a file."""
@@ -172,10 +187,13 @@ class Record:
                 "predicting the training data would take longer than the fit: training_metrics=True",
             )
             return
-        found = scores.scores_of(estimator, X, data.get("y"), data.get("sample_weight"))
-        self.log_metrics(found, context="train")
+        y, weight = data.get("y"), data.get("sample_weight")
+        self.log_metrics(scores.scores_of(estimator, X, y, weight, data.get("groups")), context="train")
+        self.write_stages(estimator, X, y, "train", weight)
         if self.options.figures:
-            self.write_figures(estimator, X, data.get("y"), "train")
+            self.write_figures(estimator, X, y, "train")
+        if self.options.learning_curve and y is not None:
+            self._write_learning_curve(estimator, X, y)
 
     def write_figures(self, estimator: Any, X: Any, y: Any, context: str) -> None:
         """Figures that fit the task, as ``figures/<context>_<name>.png``."""
@@ -183,6 +201,38 @@ class Record:
 
         for name, figure in figures_of(estimator, X, y):
             self.run.log_figure(figure, f"figures/{context}_{name}.png")
+
+    def write_judgement(self, estimator: Any, X: Any, y: Any, context: str, sample_weight: Any = None) -> None:
+        """What is drawn of data that the model was not fitted on."""
+        self.attempt("stages", lambda: self.write_stages(estimator, X, y, context, sample_weight))
+        if self.options.figures:
+            self.attempt("figures", lambda: self.write_figures(estimator, X, y, context))
+        self.attempt("importance", lambda: self.write_importance(estimator, X, y, context))
+
+    def write_importance(self, estimator: Any, X: Any, y: Any, context: str) -> None:
+        """Permutation importance on this data, as a table and a figure."""
+        from mlops_sdk.integrations.sklearn import importances
+
+        if self.options.importance and y is not None and hasattr(X, "shape") and hasattr(estimator, "predict"):
+            table = importances.permutation_table(estimator, X, y)
+            self.run.log_dict(table, f"{context}_permutation_importance.json")
+            self.run.log_figure(importances.permutation_figure(table), f"figures/{context}_permutation_importance.png")
+
+    def _write_learning_curve(self, estimator: Any, X: Any, y: Any) -> None:
+        from mlops_sdk.integrations.sklearn import importances
+
+        table = importances.learning_table(estimator, X, y)
+        self.run.log_dict(table, "learning_curve.json")
+        self.run.log_figure(importances.learning_figure(table), "figures/learning_curve.png")
+
+    def write_stages(self, estimator: Any, X: Any, y: Any, context: str, sample_weight: Any = None) -> None:
+        """How good each stage of boosting is on this data: ``<context>_staged_<metric>``, a point a stage."""
+        for name, values in curves.stages_of(estimator, X, y, sample_weight):
+            key = f"{context}_staged_{name}"
+            if not self.run._is_over:
+                self.run.define_metric(key, mode=scores.mode_of(name))
+                for step, value in enumerate(values):
+                    self.run.log_metric(key, value, step)
 
     def _write_curves(self, estimator: Any) -> None:
         for name, values in curves.curves_of(describing.final_of(estimator)):

@@ -11,7 +11,20 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk._logging import warn
-from mlops_sdk.integrations.sklearn import contexts, describing, progress, scores, search, searching, splits, warned
+from mlops_sdk.integrations.sklearn import (
+    bar,
+    contexts,
+    describing,
+    progress,
+    ranking,
+    scores,
+    search,
+    searching,
+    splits,
+    totals,
+    warned,
+)
+from mlops_sdk.integrations.sklearn.checking import Checker
 from mlops_sdk.integrations.sklearn.evaluating import (
     Origin,
     Predictions,
@@ -59,6 +72,7 @@ class Scope:
         self._open: list[Run] = []
         self._own: Run | None = None
         self._predictions = Predictions()
+        self._checker = Checker(is_on=options.checks)
 
     # -- calls -----------------------------------------------------------------------------------------------------------
 
@@ -93,13 +107,25 @@ class Scope:
                 return bound(*args, **kwargs)
         data = self._attempt(lambda: _data_of(bound, args, kwargs)) or {}
         record = self._attempt(lambda: self._begin("fit", estimator, data, frame))
-        result, fit_s, kept, folds = self._call(record, bound, args, kwargs, counts=search.searches(estimator))
+        if record is not None:
+            cv = getattr(estimator, "cv", None) if search.searches(estimator) else False
+            scoring = getattr(estimator, "scoring", None)
+            self._attempt(lambda: self._checker.before(record, estimator, data, cv=cv, scoring=scoring))
+        shown = (
+            self._shown(estimator, lambda: totals.of_search(estimator, data)) if search.searches(estimator) else None
+        )
+        result, fit_s, kept, folds = self._call(
+            record, bound, args, kwargs, counts=search.searches(estimator), shown=shown
+        )
         if record is not None:
             self._know(estimator, record)
             record.finish(data, fit_s, kept)
             if search.is_search(estimator):
                 record.attempt("search", lambda: searching.write_search(record, estimator, folds))
                 self._know(vars(estimator).get("best_estimator_"), record)
+                record.attempt("checks", lambda: self._checker.searched(record, estimator))
+            if record.prefix and name == "fit_transform":
+                record.attempt("checks", lambda: self._checker.prepared(estimator, result))
             if name == "fit_predict":
                 self._predictions.remember(result, Origin(record, "train"))
         return result
@@ -111,7 +137,11 @@ class Scope:
         record = None
         if not self.options.excludes(estimator):
             record = self._attempt(lambda: self._begin("cv", estimator, given, frame))
-        result, _, kept, folds = self._call(record, original, args, kwargs, counts=True)
+        if record is not None:
+            asked = {"cv": given.get("cv"), "scoring": given.get("scoring")}
+            self._attempt(lambda: self._checker.before(record, estimator, given, **asked))
+        shown = self._shown(estimator, lambda: totals.of_validation(original.__name__, given))
+        result, _, kept, folds = self._call(record, original, args, kwargs, counts=True, shown=shown)
         if record is not None:
             kind = original.__name__
             record.attempt("warnings", lambda: record.write_warnings(kept))
@@ -121,8 +151,26 @@ class Scope:
                 self._predictions.remember(result, Origin(record, "cv"))
         return result
 
+    def _shown(self, estimator: Any, n_all: Callable[[], int | None]) -> bar.Progress | None:
+        """A progress bar, where somebody sees it."""
+
+        def made() -> bar.Progress | None:
+            place = bar.make(type(estimator).__name__, self.options.progress)
+            return None if place is None else bar.Progress(place, self._attempt(n_all))
+
+        with inside():
+            shown: bar.Progress | None = self._attempt(made)
+        return shown
+
     def _call(
-        self, record: Record | None, bound: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, counts: bool
+        self,
+        record: Record | None,
+        bound: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        counts: bool,
+        shown: bar.Progress | None = None,
     ) -> tuple[Any, float, list[warned.Warned], list[list[splits.Fold]]]:
         """Call what the user called; what is raised goes on to the user as it is."""
 
@@ -130,7 +178,7 @@ class Scope:
             if record is not None and counts:  # the trees of a forest are no progress worth a metric
                 record.attempt("progress", lambda: record.run.log_metric("tasks_done", n_done))
 
-        with inside(), warned.keeping() as kept, splits.catching() as folds, progress.reporting(report):
+        with inside(), warned.keeping() as kept, splits.catching() as folds, progress.reporting(report, shown):
             started = time.perf_counter()
             try:
                 result = bound(*args, **kwargs)
@@ -147,6 +195,12 @@ class Scope:
         self._attempt(lambda: self._judged(original, result, arguments_of(original, args, kwargs), frame))
         return result
 
+    def split_called(self, original: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType) -> Any:
+        """A function that splits data was called by the user."""
+        self._attempt(lambda: self._checker.split(original.__name__, kwargs))
+        with inside():
+            return original(*args, **kwargs)
+
     # -- what they mean --------------------------------------------------------------------------------------------------
 
     def _predicted(self, estimator: Any, predicted: Any, given: dict[str, Any], frame: FrameType) -> None:
@@ -155,6 +209,7 @@ class Scope:
             record.has_predicted = True
             origin = Origin(record, _context_of(record, given.get("X"), None, frame))
             self._predictions.remember(predicted, origin)
+            self._checker.judged_on(record, given.get("X"), origin.context)
 
     def _scored(self, estimator: Any, value: Any, given: dict[str, Any], frame: FrameType) -> None:
         record = self._record_of(estimator)
@@ -163,9 +218,11 @@ class Scope:
         X, y = given.get("X"), given.get("y")
         context = _context_of(record, X, y, frame)
         record.log_metrics({score_name(estimator): float(value)}, context=context)
-        if self.options.figures and context != "train":
+        self._checker.judged_on(record, X, context)
+        self._checker.scored(record, score_name(estimator), float(value), y)
+        if context != "train":
             with record.apart():
-                record.write_figures(estimator, X, y, context)
+                record.write_judgement(estimator, X, y, context, given.get("sample_weight"))
 
     def _scorer_called(self, scorer: Any, value: Any, given: dict[str, Any], frame: FrameType) -> None:
         record = self._record_of(given.get("estimator"))
@@ -185,6 +242,7 @@ class Scope:
         record, context = origin
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             record.log_metrics({name: float(value)}, context=context)
+            self._checker.scored(record, name, float(value), truth)
         elif isinstance(value, str):
             record.run.log_text(value, f"{context}_{name}.txt")
         elif getattr(value, "size", 1) <= 10_000:
@@ -288,13 +346,11 @@ class Scope:
         with record.apart():
             for context, (X, y) in validation.items():
                 record.known.remember(X, context)
+                record.attempt(context, lambda X=X, context=context: self._checker.judged_on(record, X, context))  # type: ignore[misc]
                 record.attempt(context, lambda X=X, y=y, context=context: record.log_metrics(  # type: ignore[misc]
                     scores.scores_of(estimator, X, y), context=context
                 ))  # fmt: skip
-                if self.options.figures:
-                    record.attempt(context, lambda X=X, y=y, context=context: record.write_figures(  # type: ignore[misc]
-                        estimator, X, y, context
-                    ))  # fmt: skip
+                record.write_judgement(estimator, X, y, context)
 
     def close(self) -> None:
         """End the children, and the run that was made here."""
@@ -320,6 +376,7 @@ def _data_of(bound: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
     if found["sample_weight"] is None:
         weights = [value for name, value in given.items() if name.endswith("__sample_weight")]
         found["sample_weight"] = weights[-1] if weights else None
+    found["groups"] = ranking.groups_of(given)
     return found
 
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
 
-from mlops_sdk.integrations.sklearn.describing import is_a
+from mlops_sdk.integrations.sklearn import outputs, ranking
+from mlops_sdk.integrations.sklearn.describing import attribute, final_of, is_a
 
 MODES = {
     "accuracy": "max", "precision": "max", "recall": "max", "f1": "max", "roc_auc": "max", "log_loss": "min",
     "r2": "max", "mean_squared_error": "min", "root_mean_squared_error": "min", "mean_absolute_error": "min",
     "silhouette": "max", "calinski_harabasz": "max", "davies_bouldin": "min", "adjusted_rand": "max",
-    "adjusted_mutual_info": "max",
+    "adjusted_mutual_info": "max", "brier": "min", "inertia": "min", "aic": "min", "bic": "min",
 }  # fmt: skip
-_SMALLER_IS_BETTER = ("loss", "error", "deviance", "bouldin", "coverage")
+_SMALLER_IS_BETTER = ("loss", "error", "deviance", "bouldin", "coverage", "brier", "inertia")
 _MAX_SILHOUETTE_ROWS = 2_000
 _PROBE_ROWS = 200
 _MAX_EXTRA_S = 1.0
@@ -56,7 +57,7 @@ def rows(X: Any, n: int) -> Any:
     return X.iloc[:n] if hasattr(X, "iloc") else X[:n]
 
 
-def scores_of(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Scores:
+def scores_of(estimator: Any, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Scores:
     """Metrics of an estimator on data.
 
     Parameters
@@ -65,6 +66,8 @@ def scores_of(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Scor
     X : data of shape (n_samples, n_features)
     y : array of shape (n_samples,) or (n_samples, n_outputs), or None
     sample_weight : array of shape (n_samples,), optional
+    groups : array of shape (n_samples,), optional
+        Of a ranker: the query that each row belongs to.
 
     Returns
     -------
@@ -72,9 +75,13 @@ def scores_of(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Scor
         Empty where no metric fits. A metric that cannot be computed is left out.
     """
     found: Scores = {}
-    if hasattr(estimator, "cv_results_") and not hasattr(estimator, "best_estimator_"):  # a search that did not refit
+    if attribute(estimator, "cv_results_") is not None and not hasattr(
+        estimator, "best_estimator_"
+    ):  # a search that did not refit
         return found
-    if y is not None and is_a("classifier", estimator):
+    if y is not None and ranking.is_ranker(estimator):
+        pairs = ranking.pairs(estimator, X, y, groups)
+    elif y is not None and is_a("classifier", estimator):
         pairs = _of_classifier(estimator, X, y, sample_weight)
     elif y is not None and is_a("regressor", estimator):
         pairs = _of_regressor(estimator, X, y, sample_weight)
@@ -96,8 +103,9 @@ Pairs = Iterator[tuple[str, Callable[[], Any]]]
 
 
 def _is_clusterer(estimator: Any) -> bool:
-    return getattr(estimator, "_estimator_type", None) == "clusterer" or (
-        hasattr(estimator, "fit_predict") and hasattr(estimator, "labels_")
+    kind = final_of(estimator)
+    return getattr(kind, "_estimator_type", None) == "clusterer" or (
+        hasattr(kind, "fit_predict") and hasattr(kind, "labels_")
     )
 
 
@@ -107,32 +115,29 @@ def _of_classifier(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Pairs:
 
     predicted = estimator.predict(X)
     weight = {"sample_weight": sample_weight}
-    if type_of_target(y) == "multiclass-multioutput":
-        yield from _of_outputs(y, predicted, sample_weight)
+    kind = type_of_target(y)
+    if kind == "multiclass-multioutput":
+        yield from outputs.of_classes(y, predicted, sample_weight)
         return
     yield "accuracy", lambda: metrics.accuracy_score(y, predicted, **weight)
-    for name in ("precision", "recall", "f1"):
-        function = getattr(metrics, f"{name}_score")
-        yield name, partial(function, y, predicted, average="weighted", zero_division=0, **weight)
+    means = metrics.precision_recall_fscore_support(y, predicted, average="weighted", zero_division=0, **weight)
+    for name, value in zip(("precision", "recall", "f1"), means[:3], strict=True):
+        yield name, partial(float, value)
     scores, probabilities = _class_scores(estimator, X)
+    if kind == "multilabel-indicator":
+        yield from outputs.of_labels(y, predicted, scores, sample_weight)
+    else:
+        yield "balanced_accuracy", lambda: metrics.balanced_accuracy_score(y, predicted, **weight)
     if scores is not None:
         yield "roc_auc", lambda: metrics.roc_auc_score(y, scores, average="weighted", multi_class="ovr", **weight)
+    if kind == "binary" and scores is not None:
+        positive = estimator.classes_[-1]
+        yield "average_precision", lambda: metrics.average_precision_score(y, scores, pos_label=positive, **weight)
     if probabilities is not None:
         labels = getattr(estimator, "classes_", None)
         yield "log_loss", lambda: metrics.log_loss(y, probabilities, labels=labels, **weight)
-
-
-def _of_outputs(y: Any, predicted: Any, sample_weight: Any) -> Pairs:
-    import numpy as np
-    from sklearn import metrics
-
-    truth, guess = np.asarray(y), np.asarray(predicted)
-    columns = range(truth.shape[1])
-
-    def accuracy() -> Any:
-        return np.mean([metrics.accuracy_score(truth[:, i], guess[:, i], sample_weight=sample_weight) for i in columns])
-
-    yield "accuracy", accuracy
+        if kind == "binary":
+            yield "brier", lambda: metrics.brier_score_loss(y, scores, pos_label=labels[-1], **weight)  # type: ignore[index]
 
 
 def _class_scores(estimator: Any, X: Any) -> tuple[Any, Any]:
@@ -165,23 +170,29 @@ def _of_regressor(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Pairs:
     yield "mean_squared_error", lambda: metrics.mean_squared_error(y, predicted, **weight)
     yield "root_mean_squared_error", lambda: metrics.mean_squared_error(y, predicted, **weight) ** 0.5
     yield "mean_absolute_error", lambda: metrics.mean_absolute_error(y, predicted, **weight)
+    yield "median_absolute_error", lambda: metrics.median_absolute_error(y, predicted, **weight)
+    if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
+        yield from outputs.of_numbers(y, predicted, sample_weight)
 
 
 def _of_clusterer(estimator: Any, X: Any, y: Any) -> Pairs:
     import numpy as np
     from sklearn import metrics
 
-    labels = getattr(estimator, "labels_", None)
+    final = final_of(estimator)
+    labels = getattr(final, "labels_", None)
     labels = estimator.predict(X) if labels is None or len(labels) != n_samples(X) else labels
     n_clusters = len(set(np.unique(labels).tolist()) - {-1})
     yield "n_clusters", lambda: n_clusters
     if -1 in labels:
         yield "noise_fraction", lambda: np.mean(np.asarray(labels) == -1)
-    if n_clusters > 1 and getattr(estimator, "metric", None) != "precomputed":
+    if n_clusters > 1 and getattr(final, "metric", None) != "precomputed":
         size = min(_MAX_SILHOUETTE_ROWS, n_samples(X))
         yield "silhouette", lambda: metrics.silhouette_score(X, labels, sample_size=size, random_state=0)
         yield "calinski_harabasz", lambda: metrics.calinski_harabasz_score(X, labels)
         yield "davies_bouldin", lambda: metrics.davies_bouldin_score(X, labels)
+    if hasattr(final, "inertia_"):
+        yield "inertia", lambda: final.inertia_
     if y is not None:
         yield "adjusted_rand", lambda: metrics.adjusted_rand_score(y, labels)
         yield "adjusted_mutual_info", lambda: metrics.adjusted_mutual_info_score(y, labels)
@@ -195,5 +206,8 @@ def _of_outlier_detector(estimator: Any, X: Any) -> Pairs:
 
 
 def _of_anything(estimator: Any, X: Any, y: Any) -> Pairs:
-    if hasattr(estimator, "score") and not hasattr(estimator, "cv_results_"):
+    if hasattr(estimator, "score") and attribute(estimator, "cv_results_") is None:
         yield "score", lambda: estimator.score(X, y) if y is not None else estimator.score(X)
+    for name in ("aic", "bic"):  # mixtures
+        if callable(getattr(estimator, name, None)):
+            yield name, partial(getattr(estimator, name), X)

@@ -24,12 +24,19 @@ _is_quiet: ContextVar[bool] = ContextVar("mlops_sdk_sklearn_quiet", default=Fals
 def install() -> list[Callable[[], None]]:
     """Listen to `warnings.warn`; returns what undoes it.
 
+    Returns
+    -------
+    list of callable
+        Empty where somebody listens already: in a forked worker, say.
+
     Notes
     -----
     `warnings.catch_warnings` would change filters for every thread, and shows each place once only: a second fit with the
     same warning would seem to have none.
     """
     original = warnings.warn
+    if getattr(original, "_mlops_listens", False):
+        return []
 
     @functools.wraps(original)
     def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **options: Any) -> None:
@@ -43,6 +50,7 @@ def install() -> list[Callable[[], None]]:
         if warnings.warn is warn:
             warnings.warn = original
 
+    warn._mlops_listens = True  # type: ignore[attr-defined]  # told by forked workers
     warnings.warn = warn
     return [undo]
 
@@ -73,3 +81,67 @@ def quiet() -> Iterator[None]:
     finally:
         _kept.reset(kept)
         _is_quiet.reset(token)
+
+
+# -- in workers ----------------------------------------------------------------------------------------------------------
+
+_LOCAL = ("LokyBackend", "MultiprocessingBackend", "SequentialBackend", "ThreadingBackend")
+"""Backends whose workers have this package too."""
+_MAX_OF_TASK = 1000
+
+
+class Heard(NamedTuple):
+    """What a task returned, and the warnings that were raised in it."""
+
+    result: Any
+    warned: list[Warned]
+
+
+class HearingTask:
+    """A task of joblib that brings the warnings raised in it along, from whatever thread or process it runs in."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def __getattr__(self, name: str) -> Any:
+        """scikit-learn hands its configuration to a task by a method, whose name differs between releases."""
+        if not name.startswith("with_config"):
+            raise AttributeError(name)
+
+        def with_config(*args: Any) -> HearingTask:
+            return HearingTask(getattr(self._function, name)(*args))
+
+        return with_config
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Heard:
+        undo = install()
+        try:
+            with keeping() as kept:
+                result = self._function(*args, **kwargs)
+        finally:
+            for each in undo:
+                each()
+        return Heard(result, kept[:_MAX_OF_TASK])
+
+
+def hearing(parallel: Any, tasks: Any) -> Any:
+    """Tasks that bring their warnings along, where somebody keeps them and the workers can."""
+    if _kept.get() is None or type(getattr(parallel, "_backend", None)).__name__ not in _LOCAL:
+        return tasks
+    return ((HearingTask(function), args, kwargs) for function, args, kwargs in tasks)
+
+
+def heard(results: Any) -> Any:
+    """Results as the tasks returned them; their warnings are kept here."""
+    if isinstance(results, list):
+        return [_unpacked(each) for each in results]
+    return map(_unpacked, results) if results is not None else None
+
+
+def _unpacked(each: Any) -> Any:
+    if not isinstance(each, Heard):
+        return each
+    kept = _kept.get()
+    if kept is not None:
+        kept.extend(each.warned)
+    return each.result
