@@ -91,7 +91,7 @@ def test_a_run_without_that_model_says_so(run: mlops_sdk.Run) -> None:
 
 def test_an_xgboost_estimator_comes_back_whole(run: mlops_sdk.Run) -> None:
     xgboost = pytest.importorskip("xgboost", reason="xgboost-cpu is installed where it has wheels")
-    model = xgboost.XGBClassifier(n_estimators=4, max_depth=2, learning_rate=np.float64(0.3)).fit(X, Y)
+    model = xgboost.XGBClassifier(n_estimators=4, n_jobs=1, max_depth=2, learning_rate=np.float64(0.3)).fit(X, Y)
     ref = run.log_model(model, input_example=X[:3])
     assert logged_as(ref) == ("model/model.ubj", "xgboost")
     loaded = run.load_model(check=True)
@@ -106,7 +106,7 @@ def test_an_xgboost_estimator_comes_back_whole(run: mlops_sdk.Run) -> None:
 def test_an_xgboost_booster_comes_back(run: mlops_sdk.Run) -> None:
     xgboost = pytest.importorskip("xgboost", reason="xgboost-cpu is installed where it has wheels")
     data = xgboost.DMatrix(pd.DataFrame(X, columns=list("abcd")), label=X[:, 0])
-    booster = xgboost.train({"max_depth": 2}, data, num_boost_round=3)
+    booster = xgboost.train({"max_depth": 2, "nthread": 1}, data, num_boost_round=3)
     assert logged_as(run.log_model(booster)) == ("model/model.ubj", "xgboost")
     loaded = run.load_model()
     assert loaded.feature_names == list("abcd")
@@ -131,7 +131,7 @@ def test_a_class_named_in_the_details_is_never_looked_up_elsewhere(run: mlops_sd
 
 def test_lightgbm_keeps_boosters_as_text(run: mlops_sdk.Run) -> None:
     lightgbm = pytest.importorskip("lightgbm")
-    model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1, min_child_samples=5).fit(X, Y)
+    model = lightgbm.LGBMClassifier(n_estimators=3, n_jobs=1, verbose=-1, min_child_samples=5).fit(X, Y)
     assert logged_as(run.log_model(model)) == ("model/model.joblib", "joblib"), "the estimator knows more than its booster"
     assert logged_as(run.log_model(model, "booster", format="lightgbm")) == ("booster/model.txt", "lightgbm")
     assert logged_as(run.log_model(model.booster_, "other")) == ("other/model.txt", "lightgbm")
@@ -142,7 +142,7 @@ def test_lightgbm_keeps_boosters_as_text(run: mlops_sdk.Run) -> None:
 
 def test_catboost_comes_back_whole(run: mlops_sdk.Run) -> None:
     catboost = pytest.importorskip("catboost", reason="270 MB: make test-integrations")
-    model = catboost.CatBoostClassifier(iterations=3, verbose=0, allow_writing_files=False).fit(X, Y)
+    model = catboost.CatBoostClassifier(iterations=3, verbose=0, thread_count=1, allow_writing_files=False).fit(X, Y)
     assert logged_as(run.log_model(model, input_example=X[:2])) == ("model/model.cbm", "catboost")
     loaded = run.load_model(check=True)
     assert type(loaded) is catboost.CatBoostClassifier
