@@ -41,10 +41,12 @@ class Callback(_Callback):  # type: ignore[misc]  # its base has no types here
         self._log_params = log_params
         self._log_model = log_model
         self._n_batches = 0
+        self._is_fitting = False  # which evaluates too, for validation
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Find the run; log params and the summary."""
         self._run = run_or_active(self._run)
+        self._is_fitting = True
         if not self._log_params:
             return
         config = self.model.optimizer.get_config() if getattr(self.model, "optimizer", None) is not None else {}
@@ -73,13 +75,9 @@ class Callback(_Callback):  # type: ignore[misc]  # its base has no types here
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Keep the model, when asked."""
+        self._is_fitting = False
         if self._run is not None and self._log_model:
             self._run.log_model(self.model)
-
-    @property
-    def _is_fitting(self) -> bool:
-        """Keras says how many epochs there will be to callbacks of a training only."""
-        return (self.params or {}).get("epochs") is not None
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
