@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import fingerprints, queries, report, workloads
+from benchmarks import fingerprints, queries, report, sklearn_overhead, workloads
 from benchmarks.workloads import Row
 
 
@@ -32,6 +32,7 @@ def _workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "frames": queries.frames,
         "history": queries.history,
         "shell": queries.shell,
+        "sklearn": lambda: sklearn_overhead.overhead(20 if quick else 100),
     }
 
 

@@ -25,8 +25,11 @@ def _torch() -> Any:
 
 
 def is_module(model: Any) -> bool:
-    """Whether it is a ``torch.nn.Module``, without importing torch."""
-    return any(kind.__module__ == "torch.nn.modules.module" and kind.__name__ == "Module" for kind in type(model).__mro__)
+    """Whether it is a ``torch.nn.Module``, without importing torch; not if it is Keras' on that backend: that has its own."""
+    kinds = type(model).__mro__
+    if any(kind.__module__.partition(".")[0] == "keras" for kind in kinds):
+        return False
+    return any(kind.__module__ == "torch.nn.modules.module" and kind.__name__ == "Module" for kind in kinds)
 
 
 def is_torch(model: Any) -> bool:
