@@ -82,4 +82,8 @@ class Callback(_Callback):  # type: ignore[misc]  # its base has no types here
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """An optimizer's settings; what is no number or text (a schedule) as text."""
-    return {key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in config.items() if value is not None}
+    return {
+        key: value if isinstance(value, (bool, int, float, str)) else str(value)
+        for key, value in config.items()
+        if value is not None
+    }

@@ -24,6 +24,8 @@ def _base() -> tuple[Any, Any]:
         return loggers.Logger, needed("pytorch_lightning.utilities").rank_zero_only
 
 
+_Logger: Any
+_rank_zero_only: Any
 _Logger, _rank_zero_only = _base()
 
 

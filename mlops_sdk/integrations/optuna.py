@@ -85,7 +85,9 @@ class Callback:
         run = run_or_active(self._run)
         if values and trial.state.name == "COMPLETE":
             run.log_metrics(values, step=trial.number)
-        if len(study.directions) == 1 and any(each.state.name == "COMPLETE" for each in study.get_trials(deepcopy=False)):
+        if len(study.directions) == 1 and any(
+            each.state.name == "COMPLETE" for each in study.get_trials(deepcopy=False)
+        ):
             run.define_metric(f"best_{self._names[0]}", mode=_mode(study.direction))
             run.log_metric(f"best_{self._names[0]}", study.best_value, step=trial.number)
             run.log_param("best", study.best_params, overwrite=True)

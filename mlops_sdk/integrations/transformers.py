@@ -43,7 +43,7 @@ class Callback(_TrainerCallback):  # type: ignore[misc]  # its base has no types
         self._run = run_or_active(self._run)
         self._run.log_params(changed_arguments(args))
         self._run.log_dict(args.to_sanitized_dict(), "training_args.json")
-        config = getattr(model, "config", None)
+        config: Any = getattr(model, "config", None)
         if hasattr(config, "to_dict"):
             self._run.log_dict(config.to_dict(), "model_config.json")
         if model is not None:

@@ -81,10 +81,10 @@ def _changed_params(model: Any) -> JsonDict | None:
     """Params that differ from their defaults, as JSON; None if one cannot be JSON."""
     defaults = type(model)().get_params()
     changed: JsonDict = {}
-    for key, value in model.get_params().items():
-        if repr(value) == repr(defaults.get(key)):
+    for key, given in model.get_params().items():
+        if repr(given) == repr(defaults.get(key)):
             continue
-        value = value.item() if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0 else value
+        value = given.item() if hasattr(given, "dtype") and getattr(given, "ndim", None) == 0 else given
         if not _is_plain(value):
             return None
         changed[key] = list(value) if isinstance(value, tuple) else value

@@ -62,6 +62,8 @@ def checked(model: Any, inputs: Mapping[str, Any]) -> Any:
         try:
             object.__setattr__(model, name, CheckedMethod(model, name, inputs))
         except (AttributeError, TypeError):
-            log().warning("mlops_sdk: %s takes no attributes: what it predicts is not checked", type(model).__qualname__)
+            log().warning(
+                "mlops_sdk: %s takes no attributes: what it predicts is not checked", type(model).__qualname__
+            )
             break
     return model

@@ -47,7 +47,9 @@ class Format:
     packages: tuple[str, ...]
 
 
-JOBLIB = Format("joblib", "model.joblib", lambda _: True, pickled.dump, pickled.load, pickled.dangers, ("joblib", "numpy"))
+JOBLIB = Format(
+    "joblib", "model.joblib", lambda _: True, pickled.dump, pickled.load, pickled.dangers, ("joblib", "numpy")
+)
 FORMATS = {
     each.name: each
     for each in (

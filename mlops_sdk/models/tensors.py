@@ -40,7 +40,9 @@ def is_torch(model: Any) -> bool:
 
 
 def _is_tensor(value: Any) -> bool:
-    return any(kind.__module__.partition(".")[0] == "torch" and kind.__name__ == "Tensor" for kind in type(value).__mro__)
+    return any(
+        kind.__module__.partition(".")[0] == "torch" and kind.__name__ == "Tensor" for kind in type(value).__mro__
+    )
 
 
 def dump(model: Any) -> tuple[bytes, JsonDict]:
@@ -62,6 +64,6 @@ def load(file: Path, _details: Mapping[str, Any]) -> Any:
 def dangers(_file: Path) -> str | None:
     """None from 2.6 on: ``weights_only`` reads tensors and nothing else."""
     version = str(_torch().__version__)
-    if tuple(int(part) for part in version.split("+")[0].split(".")[:2]) >= _SAFE:
+    if tuple(int(part) for part in version.split("+", maxsplit=1)[0].split(".")[:2]) >= _SAFE:
         return None
     return f"PyTorch {version} can be made to run code by a file of weights, 2.6 and later cannot"

@@ -296,9 +296,7 @@ class RunView:
         shutil.copyfile(source, file)
         return file
 
-    def load_model(
-        self, name: str = "model", *, trust: bool = False, check: bool = False, into: Any = None
-    ) -> Any:
+    def load_model(self, name: str = "model", *, trust: bool = False, check: bool = False, into: Any = None) -> Any:
         """Load a model logged by `log_model`.
 
         Parameters

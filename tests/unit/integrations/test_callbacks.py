@@ -64,7 +64,9 @@ def test_xgboost_estimators_and_cross_validation(run: mlops_sdk.Run) -> None:
     xgboost.XGBClassifier(n_estimators=3, n_jobs=1, callbacks=[Callback()]).fit(X, Y, eval_set=[(X, Y)], verbose=False)
     assert len(values(run, "validation_0/logloss")) == 3
     with run.child("cv", **QUIET) as child:
-        table = xgboost.cv({"max_depth": 2, "nthread": 1}, xgboost.DMatrix(X, label=Y), 3, nfold=3, callbacks=[Callback()])
+        table = xgboost.cv(
+            {"max_depth": 2, "nthread": 1}, xgboost.DMatrix(X, label=Y), 3, nfold=3, callbacks=[Callback()]
+        )
         assert np.allclose(values(child, "test/rmse"), table["test-rmse-mean"])
         assert np.allclose(values(child, "test/rmse_std"), table["test-rmse-std"])
 
@@ -73,7 +75,13 @@ def test_lightgbm(run: mlops_sdk.Run) -> None:
     lightgbm = pytest.importorskip("lightgbm")
     from mlops_sdk.integrations.lightgbm import Callback
 
-    params = {"objective": "binary", "metric": ["auc", "binary_logloss"], "verbose": -1, "num_leaves": 4, "num_threads": 1}
+    params = {
+        "objective": "binary",
+        "metric": ["auc", "binary_logloss"],
+        "verbose": -1,
+        "num_leaves": 4,
+        "num_threads": 1,
+    }
     data = lightgbm.Dataset(X[:80], label=Y[:80])
     seen: dict[str, Any] = {}
     booster = lightgbm.train(
@@ -125,7 +133,9 @@ def test_keras(run: mlops_sdk.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     keras = pytest.importorskip("keras", reason=HEAVY)
     from mlops_sdk.integrations.keras import Callback
 
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, "relu"), keras.layers.Dense(1, "sigmoid")])
+    model = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(3, "relu"), keras.layers.Dense(1, "sigmoid")]
+    )
     model.compile(keras.optimizers.Adam(0.01), loss="binary_crossentropy", metrics=["accuracy"])
     callback = Callback(every_n_batches=2, log_model=True)
     history = model.fit(X, Y, epochs=3, batch_size=30, validation_split=0.2, verbose=0, callbacks=[callback])
@@ -259,7 +269,7 @@ def test_optuna(run: mlops_sdk.Run, n_jobs: int) -> None:
     found = {int(child.tags["optuna.number"]): child for child in children}
     assert sorted(found) == list(range(6))
     states = {number: (child.status, child.tags["optuna.state"]) for number, child in found.items()}
-    expected = {number: ("FINISHED", "COMPLETE") for number in (0, 1, 4, 5)}
+    expected = dict.fromkeys((0, 1, 4, 5), ("FINISHED", "COMPLETE"))
     assert states == expected | {2: ("FAILED", "FAIL"), 3: ("FINISHED", "PRUNED")}
     for trial in study.trials:
         assert found[trial.number].params == trial.params

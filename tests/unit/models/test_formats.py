@@ -78,7 +78,7 @@ def test_the_model_logged_last_is_the_one_loaded(run: mlops_sdk.Run) -> None:
     pytest.importorskip("skops")
     for c, kept_in in ((1.0, "joblib"), (2.0, "skops"), (3.0, "joblib")):
         run.log_model(LogisticRegression(C=c).fit(X, Y), format=kept_in)
-        assert run.load_model(trust=True).C == c
+        assert c == run.load_model(trust=True).C
 
 
 def test_a_run_without_that_model_says_so(run: mlops_sdk.Run) -> None:
@@ -132,7 +132,9 @@ def test_a_class_named_in_the_details_is_never_looked_up_elsewhere(run: mlops_sd
 def test_lightgbm_keeps_boosters_as_text(run: mlops_sdk.Run) -> None:
     lightgbm = pytest.importorskip("lightgbm")
     model = lightgbm.LGBMClassifier(n_estimators=3, n_jobs=1, verbose=-1, min_child_samples=5).fit(X, Y)
-    assert logged_as(run.log_model(model)) == ("model/model.joblib", "joblib"), "the estimator knows more than its booster"
+    assert logged_as(run.log_model(model)) == ("model/model.joblib", "joblib"), (
+        "the estimator knows more than its booster"
+    )
     assert logged_as(run.log_model(model, "booster", format="lightgbm")) == ("booster/model.txt", "lightgbm")
     assert logged_as(run.log_model(model.booster_, "other")) == ("other/model.txt", "lightgbm")
     loaded = run.load_model("booster")
@@ -194,7 +196,7 @@ def loaded(run: mlops_sdk.Run) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    "data, said",
     [
         (FRAME[["age"]], "columns are missing: 'size'"),
         (FRAME[["size", "age"]], "another order: 'age' was column 0, now it is 'size'"),
@@ -213,7 +215,13 @@ def test_what_is_not_like_the_signature_is_refused(loaded: Any, data: Any, said:
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_what_is_like_it_is_predicted(loaded: Any) -> None:
-    for data in (FRAME, FRAME.astype(float), FRAME.astype({"size": "float32"}), FRAME.to_numpy(), FRAME.values.tolist()):
+    for data in (
+        FRAME,
+        FRAME.astype(float),
+        FRAME.astype({"size": "float32"}),
+        FRAME.to_numpy(),
+        FRAME.values.tolist(),
+    ):
         assert loaded.predict(data).tolist() == [0, 0, 1, 1]
     assert loaded.predict(X=FRAME).tolist() == [0, 0, 1, 1]
 
