@@ -145,7 +145,7 @@ def _columns_differ(expected: Sequence[Sequence[Any]], given: Sequence[Sequence[
     if wanted != there:
         first = next(i for i, (a, b) in enumerate(zip(wanted, there, strict=False)) if a != b)
         return f"columns are in another order: {wanted[first]!r} was column {first}, now it is {there[first]!r}"
-    kinds: dict[str, Any] = {name: kind for name, kind in given}
+    kinds: dict[str, Any] = {str(name): kind for name, kind in given}
     found = (_kind_differs(f"column {name!r}", kind, kinds[name]) for name, kind in expected)
     return next((each for each in found if each), None)
 

@@ -155,9 +155,9 @@ class CVResults(Sequence[Mapping[str, Any]]):
 
 def _scatter(x: list[Any], y: list[Any], x_label: str, y_label: str, ax: Axes | None) -> Axes:
     if ax is None:
-        from matplotlib.figure import Figure
+        from mlops_sdk.plots.axes import new_axes
 
-        ax = Figure(layout="constrained").add_subplot()
+        ax = new_axes()  # which shows itself in a notebook
     are_numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in x)
     values = x if are_numbers else [str(value) for value in x]
     ax.scatter(values, y, s=18)
