@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 .PHONY: help
 help: ## list the targets
 	@echo 'make TARGET [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: $(VENV)/.installed-sklearn ## train a few models on the digits data, tracked; show where everything went
@@ -37,6 +37,12 @@ check: $(VENV)/.installed-check ## ruff, mypy --strict and the floors of the hou
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict mlops_sdk
 	$(BIN)/lint-imports --no-logo
+
+# Gigabytes, most of them CUDA libraries that PyTorch's wheel for Linux brings: an environment of its own, not in CI.
+.PHONY: test-integrations
+test-integrations: ## callbacks and formats against PyTorch, Lightning, Keras, Transformers, CatBoost (own .venv-integrations)
+	@$(MAKE) --no-print-directory VENV=.venv-integrations .venv-integrations/.installed-test-heavy
+	.venv-integrations/bin/python -m pytest -n 0 tests/unit/integrations/test_callbacks.py tests/unit/models $(ARGS)
 
 .PHONY: coverage
 coverage: $(VENV)/.installed-test ## branch coverage of the quick tests
@@ -61,7 +67,7 @@ docs: $(VENV)/.installed-docs ## build the documentation into site/; a warning i
 
 .PHONY: clean
 clean: ## remove .venv and everything else that these targets made
-	rm -rf .venv .venv-versions .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov site dist demo-output
+	rm -rf .venv .venv-integrations .venv-versions .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov site dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra. `--no-compile`: Python compiles what is really imported, which is a fraction of it all.

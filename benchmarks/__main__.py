@@ -55,7 +55,11 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.docs and (chosen.names or chosen.quick or chosen.hard):
         parser.error("--docs takes the whole benchmark: neither names, --quick nor --hard")
-    known = {name: hard.bounded(name) for name in hard.WORKLOADS} if chosen.hard else _workloads(chosen.quick, chosen.gigabytes)
+    known = (
+        {name: hard.bounded(name) for name in hard.WORKLOADS}
+        if chosen.hard
+        else _workloads(chosen.quick, chosen.gigabytes)
+    )
     unknown = set(chosen.names) - set(known)
     if unknown:
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(known)}")

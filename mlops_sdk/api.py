@@ -170,10 +170,17 @@ def log_table(table: Any, file: str, *, step: int | None = None) -> ArtifactRef 
 
 
 def log_model(
-    model: Any, name: str = "model", *, input_example: Any = None, metadata: Mapping[str, Any] | None = None
+    model: Any,
+    name: str = "model",
+    *,
+    input_example: Any = None,
+    metadata: Mapping[str, Any] | None = None,
+    format: str = "auto",  # noqa: A002 - as of `Run.log_model`
 ) -> ArtifactRef | None:
     """`Run.log_model` of the active run."""
-    return _guarded("log_model", model, name, input_example=input_example, metadata=metadata)  # type: ignore[no-any-return]
+    return _guarded(  # type: ignore[no-any-return]
+        "log_model", model, name, input_example=input_example, metadata=metadata, format=format
+    )
 
 
 def log_dataset(
@@ -427,10 +434,16 @@ def compare(
 
 
 def load_model(
-    run: str, name: str = "model", *, trust: bool = False, tracking_uri: str | os.PathLike[str] | None = None
+    run: str,
+    name: str = "model",
+    *,
+    trust: bool = False,
+    check: bool = False,
+    into: Any = None,
+    tracking_uri: str | os.PathLike[str] | None = None,
 ) -> Any:
     """`RunView.load_model` of a run."""
-    return get_run(run, tracking_uri=tracking_uri).load_model(name, trust=trust)
+    return get_run(run, tracking_uri=tracking_uri).load_model(name, trust=trust, check=check, into=into)
 
 
 def list_experiments(*, tracking_uri: str | os.PathLike[str] | None = None) -> list[Experiment]:

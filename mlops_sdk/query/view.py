@@ -258,7 +258,9 @@ class RunView:
             If `max_points` is not a number above 0.
         """
         if max_points is not None and not (hasattr(type(max_points), "__index__") and max_points > 0):
-            raise InvalidValueError(f"max_points is {max_points!r}; give a whole number above 0, or None for every point")
+            raise InvalidValueError(
+                f"max_points is {max_points!r}; give a whole number above 0, or None for every point"
+            )
         series = self._store.series(self.run_id, key, rank=rank, attempt=attempts)
         series = replace(series, n_total=len(series))
         if max_points is not None and len(series) > max_points:
@@ -300,24 +302,34 @@ class RunView:
         shutil.copyfile(source, file)
         return file
 
-    def load_model(self, name: str = "model", *, trust: bool = False, check: bool = False) -> Any:
+    def load_model(self, name: str = "model", *, trust: bool = False, check: bool = False, into: Any = None) -> Any:
         """Load a model logged by `log_model`.
 
         Parameters
         ----------
         name : str
         trust : bool
-            Loading runs code that the file contains: only True allows it.
+            Loading some formats runs code that the file contains: only True allows it.
         check : bool
-            Warn where the versions of the packages differ from those it was logged with.
+            Let the loaded model raise InvalidValueError when it is to predict what is not like the data of its signature,
+            and warn where the versions of packages differ from those it was logged with.
+        into : torch.nn.Module, optional
+            Put PyTorch's weights into this module and return it, instead of the state dict.
+
+        Returns
+        -------
+        object
+            What was logged. With `check` its predicting methods are wrapped in the instance: its class is the same.
 
         Raises
         ------
         ArtifactNotFoundError, IntegrityError, UntrustedModelError
+        MissingDependencyError
+            If the library that reads the format is not installed.
         """
         from mlops_sdk.query.models import load
 
-        return load(self, name, trust=trust, check=check)
+        return load(self, name, trust=trust, check=check, into=into)
 
     def cv_results(self) -> CVResults:
         """Candidates and folds of the search or cross-validation that was recorded.

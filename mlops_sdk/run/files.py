@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_sdk.entities import ArtifactRef
-from mlops_sdk.query.models import MODEL_FILE
 from mlops_sdk.run.trouble import words_of
 from mlops_sdk.values.describing import text_of
 
@@ -95,8 +94,9 @@ class FileLogging:
         *,
         input_example: Any = None,
         metadata: Mapping[str, Any] | None = None,
+        format: str = "auto",  # noqa: A002 - the word for it
     ) -> ArtifactRef:
-        """Serialise a model with joblib and keep it, with its signature and the versions of its packages.
+        """Serialise a model and keep it, with its signature and the versions of its packages.
 
         Parameters
         ----------
@@ -108,13 +108,20 @@ class FileLogging:
             A few rows the model takes; the signature is read from it and from what the model predicts for it.
         metadata : mapping, optional
             Kept beside it.
+        format : {"auto", "joblib", "skops", "xgboost", "lightgbm", "catboost", "torch"}
+            "auto": the library's own format for boosters of XGBoost, LightGBM and CatBoost, the state dict of a PyTorch
+            module, joblib for everything else.
 
         Returns
         -------
         ArtifactRef
             Of the serialised model; `RunView.load_model` loads it.
+
+        Notes
+        -----
+        A model that cannot be kept in the format asked for is kept with joblib, and that is counted.
         """
-        return self._keep(name, lambda: self._put_model(model, name, input_example, metadata))
+        return self._keep(name, lambda: self._put_model(model, name, input_example, metadata, format))
 
     def _put_rendered(self, kind: str, value: Any, file: str, step: int | None) -> ArtifactRef:
         """Loaded here, where what goes wrong is counted: a process may have no descriptor left to read a module with."""
@@ -123,15 +130,29 @@ class FileLogging:
         render: Callable[[Any, str], bytes] = getattr(media, f"render_{kind}")
         return self._artifacts.put_bytes(render(value, file), file, step=step)
 
-    def _put_model(self, model: Any, name: str, input_example: Any, extra: Mapping[str, Any] | None) -> ArtifactRef:
+    def _put_model(
+        self, model: Any, name: str, input_example: Any, extra: Mapping[str, Any] | None, wanted: str
+    ) -> ArtifactRef:
+        from mlops_sdk.models.formats import JOBLIB, chosen
         from mlops_sdk.run import models
         from mlops_sdk.values.media import render_json
 
-        data = models.serialise(model)
-        described = models.describe(model, input_example, dict(extra) if extra else None)
-        ref = self._artifacts.put_bytes(data, f"{name}/{MODEL_FILE}", metadata=described)
+        refused: Exception | None = None
+        kept_in = JOBLIB
+        try:
+            kept_in = chosen(model, wanted)
+            data, details = kept_in.dump(model)
+        except Exception as error:
+            if kept_in is JOBLIB and wanted in ("auto", JOBLIB.name):
+                raise
+            refused, kept_in = error, JOBLIB
+            data, details = JOBLIB.dump(model)
+        described = models.describe(model, kept_in, details, input_example, dict(extra) if extra else None)
+        ref = self._artifacts.put_bytes(data, f"{name}/{kept_in.file}", metadata=described)
         about = {**described, "sha256": ref.sha256, "size_bytes": ref.size_bytes}
         self._artifacts.put_bytes(render_json(about, "model.json"), f"{name}/model.json")
+        if refused is not None:
+            self._troubles.report(refused, key=text_of(name))
         return ref
 
     def artifact_path(self, name: str) -> Path:
