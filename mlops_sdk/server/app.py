@@ -19,6 +19,7 @@ from mlops_sdk._logging import escape
 from mlops_sdk.conditions import FieldKind
 from mlops_sdk.entities import PARTS, RunQuery
 from mlops_sdk.errors import InvalidValueError, MissingDependencyError, MlopsError
+from mlops_sdk.server.answers import answer, answer_bytes
 from mlops_sdk.server.bodies import RefusedError, pieces, read_body
 from mlops_sdk.server.guard import API, Guard
 from mlops_sdk.server.ingest import BusyError, Ingest
@@ -168,10 +169,6 @@ def _problem(
     return Response(wire.dumps(body), status, {**headers, "Content-Type": "application/json"})
 
 
-def _json(value: Any) -> Response:
-    return Response(wire.dumps(value), media_type="application/json")
-
-
 async def _in_thread(work: Callable[[], Any]) -> Any:
     return await anyio.to_thread.run_sync(work)
 
@@ -218,7 +215,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         token = request.scope["state"].get("token")
         store_id = await _in_thread(lambda: service.store.store_id)
         role = token.role if token else "admin"
-        return _json({"protocol": wire.PROTOCOL, "version": __version__, "store_id": store_id, "role": role})
+        return await answer(request, {"protocol": wire.PROTOCOL, "version": __version__, "store_id": store_id, "role": role})
 
 
 def _add_reading(app: FastAPI, service: Service) -> None:
@@ -229,14 +226,14 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         query = (await _asked(request, service)).get("query")
         if not isinstance(query, RunQuery):
             raise InvalidValueError("query is missing, or no RunQuery", key="query")
-        return _json(await _in_thread(lambda: _sensible(lambda: store.find(_bounded(query, limits)))))
+        return await answer(request, await _in_thread(lambda: _sensible(lambda: store.find(_bounded(query, limits)))))
 
     @app.post(f"{API}/keys", summary="Names that runs have values under")
     async def keys(request: Request) -> Response:
         kind: Any = (await _asked(request, service)).get("kind")
         if kind not in get_args(FieldKind):
             raise InvalidValueError(f"kind is one of {', '.join(get_args(FieldKind))}", key="kind")
-        return _json(await _in_thread(lambda: _sensible(lambda: store.keys(kind))))
+        return await answer(request, await _in_thread(lambda: _sensible(lambda: store.keys(kind))))
 
     @app.post(f"{API}/load", summary="Parts of runs")
     async def load(request: Request) -> Response:
@@ -245,7 +242,7 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         parts: Any = body.get("parts")
         if not _are_texts(run_ids) or not _are_texts(parts) or len(run_ids) > limits.runs or len(parts) > len(PARTS):
             raise InvalidValueError(f"run_ids are up to {limits.runs} texts, parts are of {', '.join(PARTS)}")
-        return _json(await _in_thread(lambda: _sensible(lambda: store.load(run_ids, parts))))
+        return await answer(request, await _in_thread(lambda: _sensible(lambda: store.load(run_ids, parts))))
 
     @app.post(f"{API}/series", summary="Every point of a metric, as columns")
     async def series(request: Request) -> Response:
@@ -259,7 +256,7 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         def read() -> bytes:
             return wire.encode_series(_sensible(lambda: store.series(run_id, key, rank=rank, attempt=attempt)))
 
-        return Response(await _in_thread(read), media_type="application/octet-stream")
+        return await answer_bytes(request, await _in_thread(read), "application/octet-stream")
 
 
 def _add_reading_more(app: FastAPI, service: Service) -> None:
@@ -270,12 +267,12 @@ def _add_reading_more(app: FastAPI, service: Service) -> None:
         deleted = (await _asked(request, service)).get("deleted")
         if deleted not in (None, True, False):
             raise InvalidValueError("deleted is true, false or null", key="deleted")
-        return _json(await _in_thread(lambda: store.experiments(deleted=deleted)))
+        return await answer(request, await _in_thread(lambda: store.experiments(deleted=deleted)))
 
     @app.post(f"{API}/acknowledged", summary="What is stored of a writer")
     async def acknowledged(request: Request) -> Response:
         writer_id = _text(await _asked(request, service), "writer_id", limits)
-        return _json(await _in_thread(lambda: _sensible(lambda: store.acknowledged(writer_id))))
+        return await answer(request, await _in_thread(lambda: _sensible(lambda: store.acknowledged(writer_id))))
 
 
 def _bounded(query: RunQuery, limits: Limits) -> RunQuery:
@@ -315,13 +312,13 @@ def _add_writing(app: FastAPI, service: Service) -> None:
             raise
         service.metrics.add("batches")
         service.metrics.add("record_slots", batch.count)
-        return _json({"sequence": sequence})
+        return await answer(request, {"sequence": sequence})
 
     @app.post(f"{API}/settle", summary="A writer of the run has ended")
     async def settle(request: Request) -> Response:
         run_id = _text(await _asked(request, service), "run_id", service.limits)
         await _in_thread(lambda: service.store.settle(run_id))
-        return _json({})
+        return await answer(request, {})
 
 
 def _add_blobs(app: FastAPI, service: Service) -> None:
@@ -343,8 +340,8 @@ def _add_blobs(app: FastAPI, service: Service) -> None:
         return _file(path, request.headers.get("range"))
 
     @app.get(f"{API}/blobs/{{sha256}}/upload", summary="How much of an upload is there")
-    async def upload(sha256: str) -> Response:
-        return _json({"offset": await _in_thread(lambda: service.uploads.offset(sha256))})
+    async def upload(sha256: str, request: Request) -> Response:
+        return await answer(request, {"offset": await _in_thread(lambda: service.uploads.offset(sha256))})
 
     @app.put(f"{API}/blobs/{{sha256}}", summary="A piece of an artifact, or all of it")
     async def put(sha256: str, request: Request) -> Response:
@@ -359,12 +356,12 @@ def _add_blobs(app: FastAPI, service: Service) -> None:
         if offset + len(data) > total:
             raise InvalidValueError("the piece goes beyond the total")
         there, is_kept = await _in_thread(lambda: service.uploads.write(sha256, offset, bytes(data), total))
-        return _json({"offset": there, "is_kept": is_kept})
+        return await answer(request, {"offset": there, "is_kept": is_kept})
 
     @app.delete(f"{API}/blobs/{{sha256}}", summary="Delete the bytes of an artifact")
-    async def delete(sha256: str) -> Response:
+    async def delete(sha256: str, request: Request) -> Response:
         check_digest(sha256)
-        return _json({"freed": await _in_thread(lambda: blobs.remove(sha256))})
+        return await answer(request, {"freed": await _in_thread(lambda: blobs.remove(sha256))})
 
 
 def _number(request: Request, name: str, default: int, most: int) -> int:

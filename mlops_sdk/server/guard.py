@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_sdk._logging import escape
 from mlops_sdk.server.bodies import RefusedError
+from mlops_sdk.stores.http.coding import encodings
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -63,6 +64,7 @@ _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
+    (b"accept-encoding", ", ".join(encodings()).encode()),  # of requests: RFC 7694
 )
 
 
