@@ -41,6 +41,7 @@ COMMANDS = {
     "fsck": ("upkeep", "Check everything that is stored; changes nothing."),
     "server": ("server", "Serve a store over HTTP."),
     "token": ("tokens", "Say who may use the server of a store."),
+    "audit": ("audit", "Say who did what to a served store."),
     "sync": ("sync", "Send to their servers the runs that were offline."),
     "doctor": ("doctor", "Say where the store is and why, and what is wrong with it."),
     "completion": ("start", "Print the script that makes a shell complete mlops commands."),

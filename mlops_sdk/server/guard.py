@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_sdk._logging import escape
 from mlops_sdk.server.bodies import RefusedError
+from mlops_sdk.server.noting import Refusals
 from mlops_sdk.stores.http.coding import encodings
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
+    from mlops_sdk.server.audit import Audit
     from mlops_sdk.server.limits import Limits
     from mlops_sdk.server.metrics import Metrics
     from mlops_sdk.server.tokens import Role, Token, Tokens
@@ -50,6 +52,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", f"{API}/blobs"): "reader",
     ("HEAD", f"{API}/blobs/{{sha256}}"): "reader",
     ("GET", f"{API}/blobs/{{sha256}}"): "reader",
+    ("GET", f"{API}/quarantine"): "admin",
     ("POST", f"{API}/batches"): "writer",
     ("POST", f"{API}/settle"): "writer",
     ("GET", f"{API}/blobs/{{sha256}}/upload"): "writer",
@@ -84,6 +87,8 @@ class Guard:
         Origins beside its own from which browsers may ask.
     limits : Limits
     metrics : Metrics
+    audit : Audit, optional
+        Told who was refused.
 
     Raises
     ------
@@ -101,6 +106,7 @@ class Guard:
         origins: Iterable[str],
         limits: Limits,
         metrics: Metrics,
+        audit: Audit | None = None,
     ) -> None:
         self._app = app
         self._routes = [each for each in routes if getattr(each, "methods", None)]
@@ -109,6 +115,7 @@ class Guard:
         self._origins = frozenset(origins)
         self._limits = limits
         self._metrics = metrics
+        self._refusals = Refusals(audit, limits.failures_s)
         self._failures: dict[str, deque[float]] = {}
         _check_table(self._routes)
 
@@ -138,6 +145,7 @@ class Guard:
             await self._app(scope, receive, answer)
         except RefusedError as error:
             await refuse(answer, error, request_id)
+            await self._refusals.note(scope, error)
         finally:
             took_s = time.monotonic() - began
             self._metrics.request(scope["method"], status[0], took_s)

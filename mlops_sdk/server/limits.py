@@ -40,6 +40,18 @@ class Limits:
         Of one piece of an artifact.
     failures, failures_s : int, float
         Refused tokens per address and time before it has to wait.
+    quarantine_bytes, quarantine_batches : int
+        Of batches that could not be applied.
+    header_s : float
+        Until the whole head of a request is there.
+    keep_alive_s : float
+        That a connection may rest between two requests.
+    send_s : float
+        That an answer may wait for a client that does not read.
+    connections : int
+        At once; beyond, those that rest longest are closed, and when none rests, new ones.
+    reads, reads_waiting : int
+        Questions that are answered at once, and that may wait for that.
     """
 
     body_bytes: int = 16 << 20
@@ -59,3 +71,11 @@ class Limits:
     chunk_bytes: int = 16 << 20
     failures: int = 20
     failures_s: float = 60.0
+    quarantine_bytes: int = 256 << 20
+    quarantine_batches: int = 1000
+    header_s: float = 10.0
+    keep_alive_s: float = 75.0
+    send_s: float = 60.0
+    connections: int = 1000
+    reads: int = 16
+    reads_waiting: int = 200

@@ -70,7 +70,9 @@ def test_a_server_without_zstd_is_sent_deflate_and_one_that_forgot_is_understood
     store = HTTPStore(running.uri, token=running.secret)
     script = WriterScript("r").run()
     store.append(script.points("loss", noisy(100)).batch())
-    monkeypatch.setattr(coding, "encodings", lambda: ("gzip", "deflate"))  # the server behind the address is an older one
+    monkeypatch.setattr(
+        coding, "encodings", lambda: ("gzip", "deflate")
+    )  # the server behind the address is an older one
     assert store.append(script.points("loss", noisy(100)).batch()) == script.last
     assert sent == ["deflate", "zstd", "identity"]
     monkeypatch.setattr(coding, "zstd", lambda: None)

@@ -33,8 +33,11 @@ class TooLargeError(InvalidValueError):
 
 
 class _Decompressor(Protocol):
-    eof: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
 
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
@@ -102,7 +105,7 @@ def decompress(data: bytes, encoding: str, most_bytes: int) -> bytes:
             if not part and not rest and not inflater.eof:
                 break
             parts.append(part)
-    except (zlib.error, *_zstd_errors()):
+    except _errors():
         raise InvalidValueError("the body is not encoded as its header says") from None
     if not inflater.eof or inflater.unused_data:
         raise InvalidValueError("the compressed body is cut short, or something follows it")
@@ -119,6 +122,6 @@ def _decompressor(encoding: str) -> _Decompressor:
     return made
 
 
-def _zstd_errors() -> tuple[type[Exception], ...]:
+def _errors() -> tuple[type[Exception], ...]:
     module = zstd()
-    return () if module is None else (module.ZstdError,)
+    return (zlib.error,) if module is None else (zlib.error, module.ZstdError)

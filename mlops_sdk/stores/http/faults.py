@@ -23,7 +23,6 @@ from mlops_sdk.errors import (
 )
 
 
-
 class EncodingRefusedError(StoreError):
     """The server does not take bodies that are compressed like that."""
 
