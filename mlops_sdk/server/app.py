@@ -35,7 +35,7 @@ from mlops_sdk.server.limits import Limits
 from mlops_sdk.server.metrics import Metrics
 from mlops_sdk.server.noting import note
 from mlops_sdk.server.quarantine import Quarantine
-from mlops_sdk.server.questions import asked, in_thread, text_of, token_of
+from mlops_sdk.server.questions import Readers, asked, in_thread, text_of, token_of
 from mlops_sdk.server.transfers import Uploads, check_digest
 from mlops_sdk.server.writing import add_writing
 from mlops_sdk.stores.http import faults, wire
@@ -66,6 +66,7 @@ class Service:
         self.metrics = Metrics()
         self.ingest = Ingest(store, limits.waiting_bytes)
         self.uploads = Uploads(uploads, store.blobs)
+        self.readers = Readers(limits)
         self.access = Access(store, tokens)
         self.audit = Audit(uploads.parent)
         self.quarantine = Quarantine(
@@ -227,7 +228,9 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         token = token_of(request)
         return await answer(
             request,
-            await in_thread(lambda: _sensible(lambda: store.find(access.query(token, _bounded(query, limits))))),
+            await service.readers.run(
+                lambda: _sensible(lambda: store.find(access.query(token, _bounded(query, limits))))
+            ),
         )
 
     @app.post(f"{API}/keys", summary="Names that runs have values under")
@@ -235,7 +238,9 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         kind: Any = (await asked(request, service)).get("kind")
         if kind not in get_args(FieldKind):
             raise InvalidValueError(f"kind is one of {', '.join(get_args(FieldKind))}", key="kind")
-        return await answer(request, await in_thread(lambda: _sensible(lambda: access.keys(token_of(request), kind))))
+        return await answer(
+            request, await service.readers.run(lambda: _sensible(lambda: access.keys(token_of(request), kind)))
+        )
 
     @app.post(f"{API}/load", summary="Parts of runs")
     async def load(request: Request) -> Response:
@@ -245,7 +250,8 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         if not _are_texts(run_ids) or not _are_texts(parts) or len(run_ids) > limits.runs or len(parts) > len(PARTS):
             raise InvalidValueError(f"run_ids are up to {limits.runs} texts, parts are of {', '.join(PARTS)}")
         return await answer(
-            request, await in_thread(lambda: _sensible(lambda: access.load(token_of(request), run_ids, parts)))
+            request,
+            await service.readers.run(lambda: _sensible(lambda: access.load(token_of(request), run_ids, parts))),
         )
 
     @app.post(f"{API}/series", summary="Every point of a metric, as columns")
@@ -261,7 +267,7 @@ def _add_reading(app: FastAPI, service: Service) -> None:
             access.need_run(token_of(request), run_id)
             return wire.encode_series(_sensible(lambda: store.series(run_id, key, rank=rank, attempt=attempt)))
 
-        return await answer_bytes(request, await in_thread(read), "application/octet-stream")
+        return await answer_bytes(request, await service.readers.run(read), "application/octet-stream")
 
 
 def _add_reading_more(app: FastAPI, service: Service) -> None:
@@ -273,7 +279,10 @@ def _add_reading_more(app: FastAPI, service: Service) -> None:
         if deleted not in (None, True, False):
             raise InvalidValueError("deleted is true, false or null", key="deleted")
         return await answer(
-            request, await in_thread(lambda: access.experiments(token_of(request), store.experiments(deleted=deleted)))
+            request,
+            await service.readers.run(
+                lambda: access.experiments(token_of(request), store.experiments(deleted=deleted))
+            ),
         )
 
     @app.post(f"{API}/acknowledged", summary="What is stored of a writer")
@@ -282,12 +291,14 @@ def _add_reading_more(app: FastAPI, service: Service) -> None:
         token = token_of(request)
         return await answer(
             request,
-            await in_thread(lambda: access.acknowledged(token, _sensible(lambda: store.acknowledged(writer_id)))),
+            await service.readers.run(
+                lambda: access.acknowledged(token, _sensible(lambda: store.acknowledged(writer_id)))
+            ),
         )
 
     @app.get(f"{API}/quarantine", summary="Batches that could not be applied, and why")
     async def quarantined(request: Request) -> Response:
-        return await answer(request, await in_thread(service.quarantine.listed))
+        return await answer(request, await service.readers.run(service.quarantine.listed))
 
 
 def _bounded(query: RunQuery, limits: Limits) -> RunQuery:

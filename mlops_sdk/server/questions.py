@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 from starlette.requests import Request
 
 from mlops_sdk.errors import InvalidValueError
 from mlops_sdk.server.bodies import RefusedError, read_body
+from mlops_sdk.server.ingest import BusyError
 from mlops_sdk.stores.http import wire
 
 if TYPE_CHECKING:
@@ -47,3 +49,35 @@ def text_of(body: dict[str, Any], name: str, limits: Limits) -> str:
     if len(value.encode("utf-8", "surrogatepass")) > limits.key_bytes:
         raise InvalidValueError(f"{name} has more than {limits.key_bytes} bytes", key=name)
     return value
+
+
+class Readers:
+    """So many questions are answered at once, and so many may wait: the others are told to come again.
+
+    Parameters
+    ----------
+    limits : Limits
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], Any]) -> Any:
+        """Do the work in a thread.
+
+        Raises
+        ------
+        BusyError
+            If too many wait.
+        """
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self._limits.reads)
+        if self._waiting >= self._limits.reads + self._limits.reads_waiting:
+            raise BusyError("the server has too many questions to answer")
+        self._waiting += 1
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        finally:
+            self._waiting -= 1

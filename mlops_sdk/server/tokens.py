@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mlops_sdk.errors import InvalidValueError, NotFoundError
 
@@ -161,7 +161,7 @@ class Tokens:
             rows = connection.execute(
                 f"SELECT {columns} FROM tokens ORDER BY created_ns, id"  # noqa: S608 - a constant
             ).fetchall()
-        return [Token(*row[:7], experiments=_experiments(row[7])) for row in rows]
+        return [_token(*row) for row in rows]
 
     def check(self, secret: str) -> Token | None:
         """The valid token that `secret` is, None if it is none.
@@ -201,8 +201,9 @@ class Tokens:
             yield connection
 
 
-def _experiments(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(json.loads(text))
+def _token(*row: Any) -> Token:
+    *known, experiments = row
+    return Token(*known, None if experiments is None else tuple(json.loads(experiments)))  # type: ignore[call-arg]  # as selected
 
 
 def digest(secret: str) -> str:
