@@ -44,6 +44,7 @@ try:
     import anyio.to_thread
     from fastapi import FastAPI, Request, Response
     from fastapi.responses import StreamingResponse
+    from starlette.requests import ClientDisconnect
 except ImportError as error:
     raise MissingDependencyError("fastapi", extra="server", purpose="mlops server") from error
 
@@ -145,6 +146,7 @@ def make_app(
         limits=limits,
         metrics=service.metrics,
         audit=service.audit,
+        root_path=root_path,
     )
 
 
@@ -159,6 +161,10 @@ def _add_errors(app: FastAPI) -> None:
             return _problem(request, 429, "busy", str(error), {}, {"Retry-After": "1"})
         code, data = faults.describe(error)
         return _problem(request, faults.STATUS[code], code, _TEXTS.get(code, code.replace("_", " ")), data, {})
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _: Exception) -> Response:
+        return _problem(request, 400, "disconnected", "the client went away in the middle of a body", {}, {})
 
     @app.exception_handler(404)
     @app.exception_handler(405)

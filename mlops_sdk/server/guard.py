@@ -89,6 +89,8 @@ class Guard:
     metrics : Metrics
     audit : Audit, optional
         Told who was refused.
+    root_path : str
+        Prefix that a proxy serves the application under; requests come with it or without.
 
     Raises
     ------
@@ -107,6 +109,7 @@ class Guard:
         limits: Limits,
         metrics: Metrics,
         audit: Audit | None = None,
+        root_path: str = "",
     ) -> None:
         self._app = app
         self._routes = [each for each in routes if getattr(each, "methods", None)]
@@ -115,6 +118,7 @@ class Guard:
         self._origins = frozenset(origins)
         self._limits = limits
         self._metrics = metrics
+        self._root_path = root_path.rstrip("/")
         self._refusals = Refusals(audit, limits.failures_s)
         self._failures: dict[str, deque[float]] = {}
         _check_table(self._routes)
@@ -203,8 +207,11 @@ class Guard:
         return token
 
     def _role(self, scope: Scope) -> str | None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if self._root_path and path.startswith(f"{self._root_path}/"):
+            path = path.removeprefix(self._root_path)
         for route in self._routes:
-            matched = route.path_regex.match(scope["path"].removeprefix(scope.get("root_path", "")))  # type: ignore[attr-defined]
+            matched = route.path_regex.match(path)  # type: ignore[attr-defined]
             if matched and scope["method"] in route.methods:  # type: ignore[attr-defined]
                 return ROLES[scope["method"], route.path]  # type: ignore[attr-defined]
         return None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import socket
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +19,7 @@ from mlops_sdk.server.tokens import Tokens
 from mlops_sdk.stores.http import credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mlops_sdk.stores.protocol import Store
 
@@ -114,8 +117,24 @@ def serve(store: Store, directory: Path, serving: Serving, say: Callable[[str], 
         say(f"serving {store.uri} at {uri} (MLOPS_TRACKING_URI={uri})")
         audit.add(local_user(), "server.start", uri, {"auth": serving.has_auth, "version": __version__})
         config = uvicorn_config(app, serving.limits, certificate=serving.certificate, key=serving.key)
-        uvicorn.Server(config).run([listener])
-        audit.add(local_user(), "server.stop", uri)
+        try:
+            with _ending_well():
+                uvicorn.Server(config).run([listener])
+        finally:
+            audit.add(local_user(), "server.stop", uri)
+
+
+@contextlib.contextmanager
+def _ending_well() -> Iterator[None]:
+    """Uvicorn stops gracefully at SIGTERM, and then has the signal end the process, before anything else is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def uvicorn_config(app: Any, limits: Limits, *, certificate: Path | None = None, key: Path | None = None) -> Any:
