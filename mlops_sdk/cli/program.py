@@ -42,6 +42,7 @@ COMMANDS = {
     "fsck": ("upkeep", "Check everything that is stored; changes nothing."),
     "server": ("server", "Serve a store over HTTP."),
     "token": ("tokens", "Say who may use the server of a store."),
+    "audit": ("audit", "Say who did what to a served store."),
     "sync": ("sync", "Send to their servers the runs that were offline."),
     "export": ("moving", "Write runs into a file."),
     "import": ("moving", "Bring the runs of a file into a store."),

@@ -26,6 +26,7 @@ from mlops_sdk.errors import InvalidValueError
 )
 @click.option("--key", type=click.Path(dir_okay=False, path_type=Path), metavar="PEM", help="Key of the certificate.")
 @click.option("--root-path", default="", metavar="PREFIX", help="Prefix that a reverse proxy serves it under.")
+@click.option("--limit", multiple=True, metavar="NAME=NUMBER", help="Another limit: body_bytes=33554432, say.")
 @store_option
 def server(
     *,
@@ -37,6 +38,7 @@ def server(
     certificate: Path | None,
     key: Path | None,
     root_path: str,
+    limit: tuple[str, ...],
     store: str | None,
 ) -> None:
     """Serve a store over HTTP, until interrupted. Needs mlops_sdk[server].
@@ -46,10 +48,12 @@ def server(
     """
     from mlops_sdk import config
     from mlops_sdk.courier.courier import courier
+    from mlops_sdk.server.limits import Limits, with_changes
     from mlops_sdk.server.serving import Serving, serve
     from mlops_sdk.stores.opening import locate, open_place
 
-    serving = Serving(host, port, not no_auth, allow_host, allow_origin, certificate, key, root_path)
+    limits = with_changes(Limits(), limit)
+    serving = Serving(host, port, not no_auth, allow_host, allow_origin, certificate, key, root_path, limits)
     uri = config.resolve(tracking_uri=store).tracking_uri
     if locate(uri) is None:
         raise InvalidValueError(

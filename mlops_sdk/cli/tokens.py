@@ -43,14 +43,20 @@ def _tokens(store: str | None) -> Tokens:
     show_default=True,
     help="reader reads; writer logs too; admin deletes artifacts' bytes too.",
 )
+@click.option(
+    "--experiment", multiple=True, metavar="NAME", help="Only what belongs to that experiment; may be repeated."
+)
 @click.option("--expires", metavar="TIME", help="After so long: 12h, 90d, 4w. Without it never.")
 @store_option
-def create(*, name: str, role: str, expires: str | None, store: str | None) -> None:
+def create(*, name: str, role: str, experiment: tuple[str, ...], expires: str | None, store: str | None) -> None:
     """Make a token and print it, this once: only its SHA-256 is kept.
 
-    Clients find it in MLOPS_TOKEN.
+    Clients find it in MLOPS_TOKEN. Tokens of one name stand for one user: a new one goes on with runs that an old one
+    began.
     """
-    made, secret = _tokens(store).create(name, role, lasts_s=_duration_s(expires))
+    tokens = _tokens(store)
+    made, secret = tokens.create(name, role, lasts_s=_duration_s(expires), experiments=experiment)
+    _note(tokens, "token.create", made)
     terminal.say(f"mlops: token {made.id} with the role {made.role}; it is not shown again")
     terminal.write(secret)
 
@@ -79,12 +85,23 @@ def list_tokens(*, as_json: bool, store: str | None) -> None:
                 "state": _state(each),
                 "created": _time(each.created_ns),
                 "expires": _time(each.expires_ns),
+                "experiments": each.experiments,
             }
             for each in known
         ]
         terminal.write(to_json(shown))
         return
-    terminal.write(f"{each.id}  {each.role:<6}  {_state(each):<8}  {escape(each.name)}" for each in known)
+    terminal.write(f"{each.id}  {each.role:<6}  {_state(each):<8}  {escape(each.name)}{_only(each)}" for each in known)
+
+
+def _only(each: Token) -> str:
+    return "" if each.experiments is None else f"  only {escape(', '.join(each.experiments))}"
+
+
+def _note(tokens: Tokens, action: str, made: Token) -> None:
+    from mlops_sdk.server.audit import Audit, local_user
+
+    Audit(tokens.path.parent).add(local_user(), action, made.id, {"name": made.name, "role": made.role})
 
 
 def _state(each: Token) -> str:
@@ -102,7 +119,9 @@ def _time(time_ns: int | None) -> str | None:
 @store_option
 def revoke(token_id: str, *, store: str | None) -> None:
     """End the validity of a token, now."""
-    ended = _tokens(store).revoke(token_id)
+    tokens = _tokens(store)
+    ended = tokens.revoke(token_id)
+    _note(tokens, "token.revoke", ended)
     terminal.write(f"token {ended.id} is revoked")
 
 

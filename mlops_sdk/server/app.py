@@ -18,20 +18,34 @@ from mlops_sdk import __version__
 from mlops_sdk._logging import escape
 from mlops_sdk.conditions import FieldKind
 from mlops_sdk.entities import PARTS, RunQuery
-from mlops_sdk.errors import InvalidValueError, MissingDependencyError, MlopsError
-from mlops_sdk.server.bodies import RefusedError, pieces, read_body
+from mlops_sdk.errors import (
+    ArtifactNotFoundError,
+    InvalidValueError,
+    MissingDependencyError,
+    MlopsError,
+)
+from mlops_sdk.server import quarantine
+from mlops_sdk.server.access import Access
+from mlops_sdk.server.answers import answer, answer_bytes
+from mlops_sdk.server.audit import Audit
+from mlops_sdk.server.bodies import RefusedError, pieces
 from mlops_sdk.server.guard import API, Guard
 from mlops_sdk.server.ingest import BusyError, Ingest
 from mlops_sdk.server.limits import Limits
 from mlops_sdk.server.metrics import Metrics
+from mlops_sdk.server.noting import note
+from mlops_sdk.server.quarantine import Quarantine
+from mlops_sdk.server.questions import Readers, asked, in_thread, text_of, token_of
 from mlops_sdk.server.streams import read_ahead, receive
 from mlops_sdk.server.transfers import Uploads, check_digest
+from mlops_sdk.server.writing import add_writing
 from mlops_sdk.stores.http import faults, wire
 
 try:
     import anyio.to_thread
     from fastapi import FastAPI, Request, Response
     from fastapi.responses import StreamingResponse
+    from starlette.requests import ClientDisconnect
 except ImportError as error:
     raise MissingDependencyError("fastapi", extra="server", purpose="mlops server") from error
 
@@ -47,12 +61,18 @@ _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 class Service:
     """A store, and what the routes need beside it."""
 
-    def __init__(self, store: Store, limits: Limits, uploads: Path) -> None:
+    def __init__(self, store: Store, tokens: Tokens | None, limits: Limits, uploads: Path) -> None:
         self.store = store
         self.limits = limits
         self.metrics = Metrics()
         self.ingest = Ingest(store, limits.waiting_bytes)
         self.uploads = Uploads(uploads, store.blobs)
+        self.readers = Readers(limits)
+        self.access = Access(store, tokens)
+        self.audit = Audit(uploads.parent)
+        self.quarantine = Quarantine(
+            uploads.parent / quarantine.DIRECTORY, limits.quarantine_bytes, limits.quarantine_batches
+        )
 
     def close(self) -> None:
         """Apply what waits."""
@@ -78,7 +98,7 @@ def make_app(
     tokens : Tokens or None
         None: no authentication.
     uploads : Path
-        Directory for artifacts that are not complete yet.
+        Directory for artifacts that are not complete yet; beside it are the audit log and the quarantine.
     hosts, origins : iterable of str
         See `Guard`.
     limits : Limits, optional
@@ -91,7 +111,7 @@ def make_app(
         Without the extra ``server``.
     """
     limits = limits or Limits()
-    service = Service(store, limits, uploads)
+    service = Service(store, tokens, limits, uploads)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -114,7 +134,7 @@ def make_app(
     _add_state(app, service)
     _add_reading(app, service)
     _add_reading_more(app, service)
-    _add_writing(app, service)
+    add_writing(app, service)
     _add_blobs(app, service)
     _add_errors(app)
     return Guard(
@@ -125,6 +145,8 @@ def make_app(
         origins=origins,
         limits=limits,
         metrics=service.metrics,
+        audit=service.audit,
+        root_path=root_path,
     )
 
 
@@ -139,6 +161,10 @@ def _add_errors(app: FastAPI) -> None:
             return _problem(request, 429, "busy", str(error), {}, {"Retry-After": "1"})
         code, data = faults.describe(error)
         return _problem(request, faults.STATUS[code], code, _TEXTS.get(code, code.replace("_", " ")), data, {})
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _: Exception) -> Response:
+        return _problem(request, 400, "disconnected", "the client went away in the middle of a body", {}, {})
 
     @app.exception_handler(404)
     @app.exception_handler(405)
@@ -168,33 +194,6 @@ def _problem(
     return Response(wire.dumps(body), status, {**headers, "Content-Type": "application/json"})
 
 
-def _json(value: Any) -> Response:
-    return Response(wire.dumps(value), media_type="application/json")
-
-
-async def _in_thread(work: Callable[[], Any]) -> Any:
-    return await anyio.to_thread.run_sync(work)
-
-
-async def _asked(request: Request, service: Service) -> dict[str, Any]:
-    """The body of a request that reads: one JSON object."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RefusedError(415, "type", "the body has to be application/json")
-    body = wire.loads(await read_body(request, service.limits, most_bytes=service.limits.json_bytes))
-    if not isinstance(body, dict):
-        raise InvalidValueError("the body is no JSON object")
-    return body
-
-
-def _text(body: dict[str, Any], name: str, limits: Limits) -> str:
-    value = body.get(name)
-    if not isinstance(value, str):
-        raise InvalidValueError(f"{name} is missing, or no text", key=name)
-    if len(value.encode("utf-8", "surrogatepass")) > limits.key_bytes:
-        raise InvalidValueError(f"{name} has more than {limits.key_bytes} bytes", key=name)
-    return value
-
-
 # -- routes --------------------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +204,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
     @app.get("/ready", summary="Whether the store answers")
     async def ready() -> Response:
-        await _in_thread(lambda: service.store.acknowledged(""))
+        await in_thread(lambda: service.store.acknowledged(""))
         return Response('{"status":"ready"}', media_type="application/json")
 
     @app.get("/metrics", summary="Counts, for Prometheus")
@@ -215,67 +214,97 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
     @app.get(f"{API}/hello", summary="What this server is")
     async def hello(request: Request) -> Response:
-        token = request.scope["state"].get("token")
-        store_id = await _in_thread(lambda: service.store.store_id)
+        token = token_of(request)
+        store_id = await in_thread(lambda: service.store.store_id)
         role = token.role if token else "admin"
-        return _json({"protocol": wire.PROTOCOL, "version": __version__, "store_id": store_id, "role": role})
+        bound = {"experiments": token.experiments} if token and token.experiments is not None else {}
+        return await answer(
+            request, {"protocol": wire.PROTOCOL, "version": __version__, "store_id": store_id, "role": role, **bound}
+        )
 
 
 def _add_reading(app: FastAPI, service: Service) -> None:
-    store, limits = service.store, service.limits
+    store, limits, access = service.store, service.limits, service.access
 
     @app.post(f"{API}/find", summary="Runs that fit, in order")
     async def find(request: Request) -> Response:
-        query = (await _asked(request, service)).get("query")
+        query = (await asked(request, service)).get("query")
         if not isinstance(query, RunQuery):
             raise InvalidValueError("query is missing, or no RunQuery", key="query")
-        return _json(await _in_thread(lambda: _sensible(lambda: store.find(_bounded(query, limits)))))
+        token = token_of(request)
+        return await answer(
+            request,
+            await service.readers.run(
+                lambda: _sensible(lambda: store.find(access.query(token, _bounded(query, limits))))
+            ),
+        )
 
     @app.post(f"{API}/keys", summary="Names that runs have values under")
     async def keys(request: Request) -> Response:
-        kind: Any = (await _asked(request, service)).get("kind")
+        kind: Any = (await asked(request, service)).get("kind")
         if kind not in get_args(FieldKind):
             raise InvalidValueError(f"kind is one of {', '.join(get_args(FieldKind))}", key="kind")
-        return _json(await _in_thread(lambda: _sensible(lambda: store.keys(kind))))
+        return await answer(
+            request, await service.readers.run(lambda: _sensible(lambda: access.keys(token_of(request), kind)))
+        )
 
     @app.post(f"{API}/load", summary="Parts of runs")
     async def load(request: Request) -> Response:
-        body = await _asked(request, service)
+        body = await asked(request, service)
         run_ids: Any = body.get("run_ids")
         parts: Any = body.get("parts")
         if not _are_texts(run_ids) or not _are_texts(parts) or len(run_ids) > limits.runs or len(parts) > len(PARTS):
             raise InvalidValueError(f"run_ids are up to {limits.runs} texts, parts are of {', '.join(PARTS)}")
-        return _json(await _in_thread(lambda: _sensible(lambda: store.load(run_ids, parts))))
+        return await answer(
+            request,
+            await service.readers.run(lambda: _sensible(lambda: access.load(token_of(request), run_ids, parts))),
+        )
 
     @app.post(f"{API}/series", summary="Every point of a metric, as columns")
     async def series(request: Request) -> Response:
-        body = await _asked(request, service)
-        run_id, key = _text(body, "run_id", limits), _text(body, "key", limits)
+        body = await asked(request, service)
+        run_id, key = text_of(body, "run_id", limits), text_of(body, "key", limits)
         rank, attempt = body.get("rank"), body.get("attempt")
         for name, value in (("rank", rank), ("attempt", attempt)):
             if value not in (None, "all") and type(value) is not int:
                 raise InvalidValueError(f'{name} is a number, "all" or null', key=name)
 
         def read() -> bytes:
+            access.need_run(token_of(request), run_id)
             return wire.encode_series(_sensible(lambda: store.series(run_id, key, rank=rank, attempt=attempt)))
 
-        return Response(await _in_thread(read), media_type="application/octet-stream")
+        return await answer_bytes(request, await service.readers.run(read), "application/octet-stream")
 
 
 def _add_reading_more(app: FastAPI, service: Service) -> None:
-    store, limits = service.store, service.limits
+    store, limits, access = service.store, service.limits, service.access
 
     @app.post(f"{API}/experiments", summary="Experiments by name")
     async def experiments(request: Request) -> Response:
-        deleted = (await _asked(request, service)).get("deleted")
+        deleted = (await asked(request, service)).get("deleted")
         if deleted not in (None, True, False):
             raise InvalidValueError("deleted is true, false or null", key="deleted")
-        return _json(await _in_thread(lambda: store.experiments(deleted=deleted)))
+        return await answer(
+            request,
+            await service.readers.run(
+                lambda: access.experiments(token_of(request), store.experiments(deleted=deleted))
+            ),
+        )
 
     @app.post(f"{API}/acknowledged", summary="What is stored of a writer")
     async def acknowledged(request: Request) -> Response:
-        writer_id = _text(await _asked(request, service), "writer_id", limits)
-        return _json(await _in_thread(lambda: _sensible(lambda: store.acknowledged(writer_id))))
+        writer_id = text_of(await asked(request, service), "writer_id", limits)
+        token = token_of(request)
+        return await answer(
+            request,
+            await service.readers.run(
+                lambda: access.acknowledged(token, _sensible(lambda: store.acknowledged(writer_id)))
+            ),
+        )
+
+    @app.get(f"{API}/quarantine", summary="Batches that could not be applied, and why")
+    async def quarantined(request: Request) -> Response:
+        return await answer(request, await service.readers.run(service.quarantine.listed))
 
 
 def _bounded(query: RunQuery, limits: Limits) -> RunQuery:
@@ -298,53 +327,33 @@ def _sensible(work: Callable[[], Any]) -> Any:
         raise InvalidValueError(f"that cannot be asked for: {type(error).__name__}") from error
 
 
-def _add_writing(app: FastAPI, service: Service) -> None:
-    @app.post(f"{API}/batches", summary="Apply a batch of journal records; answers once they are durable")
-    async def batches(request: Request) -> Response:
-        import asyncio
-
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
-            raise RefusedError(415, "type", "a batch is application/octet-stream")
-        batch = wire.decode_batch(await read_body(request, service.limits))
-        if batch.count > service.limits.batch_slots:
-            raise RefusedError(413, "too_large", f"a batch has at most {service.limits.batch_slots} slots")
-        try:
-            sequence = await asyncio.wrap_future(service.ingest.submit(batch))
-        except MlopsError:
-            service.metrics.add("refused_batches")
-            raise
-        service.metrics.add("batches")
-        service.metrics.add("record_slots", batch.count)
-        return _json({"sequence": sequence})
-
-    @app.post(f"{API}/settle", summary="A writer of the run has ended")
-    async def settle(request: Request) -> Response:
-        run_id = _text(await _asked(request, service), "run_id", service.limits)
-        await _in_thread(lambda: service.store.settle(run_id))
-        return _json({})
-
-
 def _add_blobs(app: FastAPI, service: Service) -> None:
-    blobs, limits = service.store.blobs, service.limits
+    blobs, limits, access = service.store.blobs, service.limits, service.access
 
     @app.get(f"{API}/blobs", summary="Digests of all artifacts' bytes, a line each")
-    def digests() -> Response:
-        return StreamingResponse((f"{digest}\n" for digest in blobs.digests()), media_type="text/plain")
+    def digests(request: Request) -> Response:
+        token = token_of(request)
+        found = (each for each in blobs.digests() if access.has_blob(token, each))
+        return StreamingResponse((f"{digest}\n" for digest in found), media_type="text/plain")
 
     @app.head(f"{API}/blobs/{{sha256}}", summary="Whether the bytes are there")
-    async def has(sha256: str) -> Response:
+    async def has(sha256: str, request: Request) -> Response:
         check_digest(sha256)
-        return Response(status_code=200 if await _in_thread(lambda: blobs.has(sha256)) else 404)
+        token = token_of(request)
+        is_there = await in_thread(lambda: blobs.has(sha256) and access.has_blob(token, sha256))
+        return Response(status_code=200 if is_there else 404)
 
     @app.get(f"{API}/blobs/{{sha256}}", summary="The bytes of an artifact")
     async def get(sha256: str, request: Request) -> Response:
         check_digest(sha256)
-        path = await _in_thread(lambda: blobs.path(sha256, verify=False))
+        if not await in_thread(lambda: access.has_blob(token_of(request), sha256)):
+            raise ArtifactNotFoundError(sha256)
+        path = await in_thread(lambda: blobs.path(sha256, verify=False))
         return _file(path, request.headers.get("range"))
 
     @app.get(f"{API}/blobs/{{sha256}}/upload", summary="How much of an upload is there")
-    async def upload(sha256: str) -> Response:
-        return _json({"offset": await _in_thread(lambda: service.uploads.offset(sha256))})
+    async def upload(sha256: str, request: Request) -> Response:
+        return await answer(request, {"offset": await in_thread(lambda: service.uploads.offset(sha256))})
 
     @app.put(f"{API}/blobs/{{sha256}}", summary="A piece of an artifact, or all of it")
     async def put(sha256: str, request: Request) -> Response:
@@ -355,13 +364,15 @@ def _add_blobs(app: FastAPI, service: Service) -> None:
         announced = request.headers.get("content-length", "")
         total = _number(request, "total", offset + int(announced) if announced.isdigit() else 0, limits.blob_bytes)
         there = await receive(service.uploads, sha256, offset, total, pieces(request, limits, limits.chunk_bytes))
-        is_kept = await _in_thread(lambda: service.uploads.keep(sha256, total))
-        return _json({"offset": there, "is_kept": is_kept})
+        is_kept = await in_thread(lambda: service.uploads.keep(sha256, total))
+        return await answer(request, {"offset": there, "is_kept": is_kept})
 
     @app.delete(f"{API}/blobs/{{sha256}}", summary="Delete the bytes of an artifact")
-    async def delete(sha256: str) -> Response:
+    async def delete(sha256: str, request: Request) -> Response:
         check_digest(sha256)
-        return _json({"freed": await _in_thread(lambda: blobs.remove(sha256))})
+        freed = await in_thread(lambda: blobs.remove(sha256))
+        await in_thread(lambda: note(service.audit, request.scope, "blob.delete", sha256, {"freed": freed}))
+        return await answer(request, {"freed": freed})
 
 
 def _number(request: Request, name: str, default: int, most: int) -> int:

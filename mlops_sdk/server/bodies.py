@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
+
+from mlops_sdk.errors import InvalidValueError
+from mlops_sdk.stores.http import coding
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -51,12 +53,14 @@ async def read_body(request: Request, limits: Limits, *, most_bytes: int | None 
     """
     most_bytes = limits.body_bytes if most_bytes is None else most_bytes
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "deflate", "gzip"):
-        raise RefusedError(415, "encoding", "the body may be encoded as identity, deflate or gzip")
+    if encoding != "identity" and encoding not in coding.encodings():
+        raise RefusedError(415, "encoding", f"the body may be encoded as identity, {', '.join(coding.encodings())}")
     data = bytearray()
     async for piece in pieces(request, limits, most_bytes):
         data += piece
-    return bytes(data) if encoding == "identity" else _inflate(data, limits, min(limits.inflated_bytes, most_bytes * 4))
+    if encoding == "identity":
+        return bytes(data)
+    return _inflate(data, encoding, limits, min(limits.inflated_bytes, most_bytes * 4))
 
 
 async def pieces(request: Request, limits: Limits, most_bytes: int) -> AsyncIterator[bytes]:
@@ -86,22 +90,11 @@ def _too_large(most_bytes: int) -> RefusedError:
     return RefusedError(413, "too_large", f"a body has at most {most_bytes} bytes", {"Connection": "close"})
 
 
-def _inflate(data: bytearray, limits: Limits, most_bytes: int) -> bytes:
-    """Inflate step by step, so that a bomb is noticed while it is small."""
+def _inflate(data: bytearray, encoding: str, limits: Limits, most_bytes: int) -> bytes:
     most_bytes = min(most_bytes, max(_PIECE, len(data) * limits.ratio))
-    inflater, parts, size = zlib.decompressobj(47), [], 0  # 47: zlib or gzip, as its first bytes say
-    rest = bytes(data)
     try:
-        while rest and not inflater.eof:
-            part = inflater.decompress(rest, _PIECE)
-            rest = inflater.unconsumed_tail
-            size += len(part)
-            if size > most_bytes:
-                raise RefusedError(413, "too_large", f"the body inflates to more than {most_bytes} bytes")
-            parts.append(part)
-        tail = inflater.flush()
-    except zlib.error:
-        raise RefusedError(400, "encoding", "the body is not encoded as its header says") from None
-    if not inflater.eof or inflater.unused_data:
-        raise RefusedError(400, "encoding", "the compressed body is cut short, or something follows it")
-    return b"".join((*parts, tail))
+        return coding.decompress(bytes(data), encoding, most_bytes)
+    except coding.TooLargeError as error:
+        raise RefusedError(413, "too_large", str(error)) from None
+    except InvalidValueError as error:
+        raise RefusedError(400, "encoding", str(error)) from None

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_sdk._logging import escape
 from mlops_sdk.server.bodies import RefusedError
+from mlops_sdk.server.noting import Refusals
+from mlops_sdk.stores.http.coding import encodings
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
+    from mlops_sdk.server.audit import Audit
     from mlops_sdk.server.limits import Limits
     from mlops_sdk.server.metrics import Metrics
     from mlops_sdk.server.tokens import Role, Token, Tokens
@@ -49,6 +52,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", f"{API}/blobs"): "reader",
     ("HEAD", f"{API}/blobs/{{sha256}}"): "reader",
     ("GET", f"{API}/blobs/{{sha256}}"): "reader",
+    ("GET", f"{API}/quarantine"): "admin",
     ("POST", f"{API}/batches"): "writer",
     ("POST", f"{API}/settle"): "writer",
     ("GET", f"{API}/blobs/{{sha256}}/upload"): "writer",
@@ -63,6 +67,7 @@ _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
+    (b"accept-encoding", ", ".join(encodings()).encode()),  # of requests: RFC 7694
 )
 
 
@@ -82,6 +87,10 @@ class Guard:
         Origins beside its own from which browsers may ask.
     limits : Limits
     metrics : Metrics
+    audit : Audit, optional
+        Told who was refused.
+    root_path : str
+        Prefix that a proxy serves the application under; requests come with it or without.
 
     Raises
     ------
@@ -99,6 +108,8 @@ class Guard:
         origins: Iterable[str],
         limits: Limits,
         metrics: Metrics,
+        audit: Audit | None = None,
+        root_path: str = "",
     ) -> None:
         self._app = app
         self._routes = [each for each in routes if getattr(each, "methods", None)]
@@ -107,6 +118,8 @@ class Guard:
         self._origins = frozenset(origins)
         self._limits = limits
         self._metrics = metrics
+        self._root_path = root_path.rstrip("/")
+        self._refusals = Refusals(audit, limits.failures_s)
         self._failures: dict[str, deque[float]] = {}
         _check_table(self._routes)
 
@@ -136,6 +149,7 @@ class Guard:
             await self._app(scope, receive, answer)
         except RefusedError as error:
             await refuse(answer, error, request_id)
+            await self._refusals.note(scope, error)
         finally:
             took_s = time.monotonic() - began
             self._metrics.request(scope["method"], status[0], took_s)
@@ -193,8 +207,11 @@ class Guard:
         return token
 
     def _role(self, scope: Scope) -> str | None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if self._root_path and path.startswith(f"{self._root_path}/"):
+            path = path.removeprefix(self._root_path)
         for route in self._routes:
-            matched = route.path_regex.match(scope["path"].removeprefix(scope.get("root_path", "")))  # type: ignore[attr-defined]
+            matched = route.path_regex.match(path)  # type: ignore[attr-defined]
             if matched and scope["method"] in route.methods:  # type: ignore[attr-defined]
                 return ROLES[scope["method"], route.path]  # type: ignore[attr-defined]
         return None

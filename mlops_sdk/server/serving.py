@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import socket
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlops_sdk import __version__
 from mlops_sdk.errors import InvalidValueError, MissingDependencyError, StoreUnavailableError
+from mlops_sdk.server.audit import Audit, local_user
+from mlops_sdk.server.limits import Limits
 from mlops_sdk.server.tokens import Tokens
 from mlops_sdk.stores.http import credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mlops_sdk.stores.protocol import Store
 
@@ -41,6 +47,7 @@ class Serving:
         PEM files: HTTPS.
     root_path : str
         Prefix that a reverse proxy serves it under.
+    limits : Limits
     """
 
     host: str = "127.0.0.1"
@@ -51,6 +58,7 @@ class Serving:
     certificate: Path | None = None
     key: Path | None = None
     root_path: str = ""
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def is_loopback(self) -> bool:
@@ -95,7 +103,9 @@ def serve(store: Store, directory: Path, serving: Serving, say: Callable[[str], 
         hosts=(*LOOPBACK, *own, *serving.hosts),
         origins=serving.origins,
         root_path=serving.root_path,
+        limits=serving.limits,
     )
+    audit = Audit(directory)
     _log_to_stderr()
     with _listen(serving) as listener:
         scheme = "http" if serving.certificate is None else "https"
@@ -105,20 +115,50 @@ def serve(store: Store, directory: Path, serving: Serving, say: Callable[[str], 
         else:
             say(f"WARNING: no authentication: whoever reaches {uri} may read, write and delete everything")
         say(f"serving {store.uri} at {uri} (MLOPS_TRACKING_URI={uri})")
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            ws="none",
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=_GRACE_S,
-            h11_max_incomplete_event_size=32 << 10,
-            ssl_certfile=serving.certificate,
-            ssl_keyfile=serving.key,
-        )
-        uvicorn.Server(config).run([listener])
+        audit.add(local_user(), "server.start", uri, {"auth": serving.has_auth, "version": __version__})
+        config = uvicorn_config(app, serving.limits, certificate=serving.certificate, key=serving.key)
+        try:
+            with _ending_well():
+                uvicorn.Server(config).run([listener])
+        finally:
+            audit.add(local_user(), "server.stop", uri)
+
+
+@contextlib.contextmanager
+def _ending_well() -> Iterator[None]:
+    """Uvicorn stops gracefully at SIGTERM, and then has the signal end the process, before anything else is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def uvicorn_config(app: Any, limits: Limits, *, certificate: Path | None = None, key: Path | None = None) -> Any:
+    """How uvicorn runs the application: nobody is waited for without end, and the log is ours."""
+    import uvicorn
+
+    from mlops_sdk.server.connections import make_protocol
+
+    return uvicorn.Config(
+        app,
+        http=make_protocol(limits),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        ws="none",
+        server_header=False,
+        proxy_headers=False,  # what a client says of itself changes nothing, through a proxy or not
+        timeout_keep_alive=limits.keep_alive_s,
+        timeout_graceful_shutdown=_GRACE_S,
+        h11_max_incomplete_event_size=max(32 << 10, 2 * limits.header_bytes),
+        backlog=2048,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
 
 
 def _listen(serving: Serving) -> socket.socket:

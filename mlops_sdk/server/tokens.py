@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import json
 import os
 import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mlops_sdk.errors import InvalidValueError, NotFoundError
 
@@ -37,9 +38,11 @@ CREATE TABLE IF NOT EXISTS tokens (
     sha256 TEXT NOT NULL UNIQUE,
     created_ns INTEGER NOT NULL,
     expires_ns INTEGER,
-    revoked_ns INTEGER
+    revoked_ns INTEGER,
+    experiments TEXT
 ) WITHOUT ROWID
 """
+_COLUMNS = "id, name, role, sha256, created_ns, expires_ns, revoked_ns, experiments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Token:
     sha256 : str
     created_ns : int
     expires_ns, revoked_ns : int or None
+    experiments : tuple of str or None
+        It opens only what belongs to these; None: everything.
     """
 
     id: str
@@ -65,6 +70,16 @@ class Token:
     created_ns: int
     expires_ns: int | None = None
     revoked_ns: int | None = None
+    experiments: tuple[str, ...] | None = None
+
+    @property
+    def principal(self) -> str:
+        """Who it stands for: its name, so that a new token goes on where an old one ended; its id where it has none."""
+        return f"name:{self.name}" if self.name else f"token:{self.id}"
+
+    def is_open_to(self, experiment: str) -> bool:
+        """Whether it opens that experiment."""
+        return self.experiments is None or experiment in self.experiments
 
     def is_valid(self, now_ns: int) -> bool:
         """Whether it opens anything at that time, on the server's clock."""
@@ -89,14 +104,19 @@ class Tokens:
         self._seen: tuple[int, ...] = ()
         self._known: list[Token] = []
 
-    def create(self, name: str, role: str = "writer", *, lasts_s: float | None = None) -> tuple[Token, str]:
+    def create(
+        self, name: str, role: str = "writer", *, lasts_s: float | None = None, experiments: Iterable[str] = ()
+    ) -> tuple[Token, str]:
         """Make a token; returns what is kept of it, and the token itself, which is not.
 
         Raises
         ------
         InvalidValueError
-            If there is no such role, or it would never be valid.
+            If there is no such role, it would never be valid, or an admin's would be bound to experiments.
         """
+        only = tuple(dict.fromkeys(experiments)) or None
+        if only is not None and role == "admin":
+            raise InvalidValueError("an admin answers for the whole store: bind a reader or a writer to experiments")
         if role not in ROLES:
             raise InvalidValueError(f"role is {role!r}; use one of {', '.join(ROLES)}")
         if lasts_s is not None and lasts_s <= 0:
@@ -104,11 +124,14 @@ class Tokens:
         secret = PREFIX + secrets.token_urlsafe(32)
         now = time.time_ns()
         expires = None if lasts_s is None else now + int(lasts_s * 1e9)
-        token = Token(secrets.token_hex(4), name, role, digest(secret), now, expires)
-        with self._writing() as connection:
+        token = Token(secrets.token_hex(4), name, role, digest(secret), now, expires, None, only)
+        with self.writing() as connection:
             connection.execute(
-                "INSERT INTO tokens (id, name, role, sha256, created_ns, expires_ns) VALUES (?, ?, ?, ?, ?, ?)",
-                (token.id, token.name, token.role, token.sha256, token.created_ns, token.expires_ns),
+                f"INSERT INTO tokens ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",  # noqa: S608 - a constant
+                (
+                    *(token.id, token.name, token.role, token.sha256, token.created_ns, token.expires_ns),
+                    None if only is None else json.dumps(only),
+                ),
             )
         return token, secret
 
@@ -119,7 +142,7 @@ class Tokens:
         ------
         NotFoundError
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(
                 "UPDATE tokens SET revoked_ns = ? WHERE id = ? AND revoked_ns IS NULL", (time.time_ns(), token_id)
             )
@@ -133,11 +156,12 @@ class Tokens:
         if not self.path.exists():
             return []
         with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            there = {row[1] for row in connection.execute("PRAGMA table_info(tokens)")}
+            columns = _COLUMNS if "experiments" in there else _COLUMNS.replace("experiments", "NULL")
             rows = connection.execute(
-                """SELECT id, name, role, sha256, created_ns, expires_ns, revoked_ns FROM tokens
-                ORDER BY created_ns, id"""
+                f"SELECT {columns} FROM tokens ORDER BY created_ns, id"  # noqa: S608 - a constant
             ).fetchall()
-        return [Token(*row) for row in rows]
+        return [_token(*row) for row in rows]
 
     def check(self, secret: str) -> Token | None:
         """The valid token that `secret` is, None if it is none.
@@ -164,14 +188,22 @@ class Tokens:
             return self._known
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A connection to the file, which is made where it is missing; every statement is a transaction."""
         if not self.path.exists():
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             os.chmod(self.path, 0o600)
         with contextlib.closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as connection:
             connection.execute(_SCHEMA)
+            with contextlib.suppress(sqlite3.OperationalError):  # it is there, but in files of earlier versions
+                connection.execute("ALTER TABLE tokens ADD COLUMN experiments TEXT")
             yield connection
+
+
+def _token(*row: Any) -> Token:
+    *known, experiments = row
+    return Token(*known, None if experiments is None else tuple(json.loads(experiments)))  # type: ignore[call-arg]  # as selected
 
 
 def digest(secret: str) -> str:

@@ -15,6 +15,7 @@ import uvicorn
 
 from mlops_sdk.server.app import LOOPBACK, make_app
 from mlops_sdk.server.limits import Limits
+from mlops_sdk.server.serving import uvicorn_config
 from mlops_sdk.server.tokens import Tokens
 from mlops_sdk.stores.protocol import Store
 
@@ -36,7 +37,7 @@ def server(
 ) -> Iterator[Running]:
     """Serve `store` on a free port of loopback; `secret` is an admin's token."""
     app, tokens, secret = make(store, directory, limits=limits, **options)
-    with listening(app, port) as at:
+    with listening(app, port, limits=limits) as at:
         yield Running(f"http://127.0.0.1:{at}", at, store, tokens, secret)
 
 
@@ -50,12 +51,12 @@ def make(store: Store, directory: Path, **options: Any) -> tuple[Any, Tokens, st
 
 
 @contextlib.contextmanager
-def listening(app: Any, port: int = 0) -> Iterator[int]:
+def listening(app: Any, port: int = 0, *, limits: Limits | None = None) -> Iterator[int]:
     """Run an application on loopback in a thread; yields the port."""
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # else asyncio leaves Nagle on: 40 ms a request
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
-        config = uvicorn.Config(app, log_level="critical", lifespan="on", timeout_keep_alive=30, ws="none")
+        config = uvicorn_config(app, limits or Limits())
         running = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: running.run([listener]), daemon=True)
         thread.start()

@@ -22,7 +22,7 @@ from mlops_sdk.errors import InvalidValueError, StoreUnavailableError
 from mlops_sdk.journal.records import Batch
 from mlops_sdk.server.guard import API
 from mlops_sdk.server.limits import Limits
-from mlops_sdk.stores.http import wire
+from mlops_sdk.stores.http import coding, wire
 from mlops_sdk.stores.http.client import Patience
 from mlops_sdk.stores.http.store import HTTPStore
 from mlops_sdk.stores.memory import MemoryStore
@@ -111,6 +111,12 @@ COMPRESSED: dict[str, tuple[str, bytes, tuple[int, ...]]] = {
     "trailing garbage": ("deflate", zlib.compress(b"x" * 99) + b"more", (400,)),
     "two members": ("gzip", gzip.compress(b"a") + gzip.compress(b"b"), (400,)),
     "not compressed": ("deflate", b"hello there", (400,)),
+    "a zstd bomb": ("zstd", coding.compress(BOMB, "zstd"), (413,)),
+    "zstd cut short": ("zstd", coding.compress(random.Random(1).randbytes(1000), "zstd")[:-5], (400,)),
+    "zstd with garbage behind": ("zstd", coding.compress(b"x" * 99, "zstd") + b"more", (400,)),
+    "two frames of zstd": ("zstd", coding.compress(b"a", "zstd") * 2, (400,)),
+    "no zstd": ("zstd", b"hello there", (400,)),
+    "zstd in gzip": ("gzip, zstd", gzip.compress(coding.compress(b"a", "zstd")), (415,)),
     "unknown": ("br", b"x", (415,)),
     "twice": ("deflate, deflate", zlib.compress(zlib.compress(b"x")), (415,)),
 }

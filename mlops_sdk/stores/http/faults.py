@@ -22,6 +22,11 @@ from mlops_sdk.errors import (
     StoreVersionError,
 )
 
+
+class EncodingRefusedError(StoreError):
+    """The server does not take bodies that are compressed like that."""
+
+
 _FIELDS: dict[type[MlopsError], tuple[str, tuple[str, ...]]] = {
     SequenceGapError: ("gap", ("writer_id", "expected", "got")),
     RunNotFoundError: ("run_not_found", ("run",)),
@@ -100,4 +105,5 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], str], MlopsError]] = {
     "invalid": lambda data, _: InvalidValueError(data["message"], key=data.get("key")),
     "query_timeout": lambda data, _: QueryTimeoutError(float(data["timeout_s"])),
     "corrupt": lambda _, said: StoreCorruptError(said),
+    "encoding": lambda _, said: EncodingRefusedError(said),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mlops_sdk.entities import PARTS, Experiment, RunHead, RunParts, WriterState
 from mlops_sdk.errors import InvalidValueError, StoreCorruptError, StoreError, StoreVersionError
 from mlops_sdk.journal.records import SLOT_BYTES, Batch, record_bytes
-from mlops_sdk.stores.http import wire
+from mlops_sdk.stores.http import coding, faults, wire
 from mlops_sdk.stores.http.blobs import HTTPBlobs
 from mlops_sdk.stores.http.client import API, Client, Patience
 
@@ -25,7 +24,7 @@ _BATCH_SLOTS = 131_072
 _LOAD_RUNS = 2000
 _MOST_RATIO = 50
 """The server takes no body that inflates to more than a hundred times its size."""
-_COMPRESS_FROM = 512
+_BEFORE_IT_IS_KNOWN = "deflate"
 
 
 class HTTPStore:
@@ -68,6 +67,7 @@ class HTTPStore:
         self.is_remote = True
         self.blobs = HTTPBlobs(self.client, cache)
         self._store_id = ""
+        self._encoding = _BEFORE_IT_IS_KNOWN
 
     def __repr__(self) -> str:
         return f"HTTPStore({self.uri!r})"
@@ -120,14 +120,23 @@ class HTTPStore:
 
     def _append(self, batch: Batch) -> int:
         body = wire.encode_batch(batch)
+        try:
+            return self._send(body, self._encoding)
+        except faults.EncodingRefusedError:  # another server than the one that said what it takes
+            self._encoding = _BEFORE_IT_IS_KNOWN
+            return self._send(body, "")
+
+    def _send(self, body: bytes, encoding: str) -> int:
         headers = {"Content-Type": "application/octet-stream"}
-        if len(body) >= _COMPRESS_FROM:
-            packed = zlib.compress(body, 1)
+        if encoding and len(body) >= coding.COMPRESS_FROM:
+            packed = coding.compress(body, encoding)
             if len(packed) * _MOST_RATIO > len(body) and len(packed) < len(body):
-                body, headers = packed, {**headers, "Content-Encoding": "deflate"}
+                body, headers = packed, {**headers, "Content-Encoding": encoding}
         # not tried again here: the courier does that, and has other things to do meanwhile
         patience = replace(self.client.patience, budget_s=min(1.0, self.client.patience.budget_s))
         answer = self.client.request("POST", f"{API}/batches", body, headers, patience=patience)
+        taken = coding.accepted(answer.headers.get("Accept-Encoding", ""))
+        self._encoding = "zstd" if "zstd" in taken and coding.zstd() is not None else _BEFORE_IT_IS_KNOWN
         return int(self.client.understand(answer, "sequence")["sequence"])
 
     def settle(self, run_id: str) -> None:
