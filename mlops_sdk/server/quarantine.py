@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mlops_sdk.stores.location import make_directories
+from mlops_sdk.blobs.durable import make_directories
 
 DIRECTORY = "quarantine"
 

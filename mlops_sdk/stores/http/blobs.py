@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlops_sdk.blobs.arriving import Arriving
+from mlops_sdk.blobs.durable import make_directories
 from mlops_sdk.blobs.local import Blob, LocalBlobs
 from mlops_sdk.blobs.progress import transfer_progress
 from mlops_sdk.blobs.tree import open_regular
 from mlops_sdk.errors import IntegrityError, InvalidValueError, StoreError, StoreUnavailableError
 from mlops_sdk.stores.http.client import API, Client
 from mlops_sdk.stores.http.pieces import Piece
-from mlops_sdk.stores.location import make_directories
 
 if TYPE_CHECKING:
     import requests
