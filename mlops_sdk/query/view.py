@@ -258,7 +258,9 @@ class RunView:
             If `max_points` is not a number above 0.
         """
         if max_points is not None and not (hasattr(type(max_points), "__index__") and max_points > 0):
-            raise InvalidValueError(f"max_points is {max_points!r}; give a whole number above 0, or None for every point")
+            raise InvalidValueError(
+                f"max_points is {max_points!r}; give a whole number above 0, or None for every point"
+            )
         series = self._store.series(self.run_id, key, rank=rank, attempt=attempts)
         series = replace(series, n_total=len(series))
         if max_points is not None and len(series) > max_points:

@@ -11,7 +11,6 @@ from mlops_sdk._logging import warn
 from mlops_sdk.errors import MlopsError
 from mlops_sdk.values.describing import text_of
 
-
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+")
 _MOST_SAID = 20
 """Different messages of one type of error that are said; then it is only counted."""

@@ -49,7 +49,9 @@ def test_a_strict_run_whose_params_are_refused_has_ended(tmp_path: Path) -> None
     assert [run.status for run in mlops_sdk.search_runs(tracking_uri=tmp_path)] == ["FAILED"]
 
 
-@pytest.mark.parametrize("uri", ["ftp://host/x", "s3://bucket/key", "postgresql://host/db", "sqlite:x.db", "sqlite://x"])
+@pytest.mark.parametrize(
+    "uri", ["ftp://host/x", "s3://bucket/key", "postgresql://host/db", "sqlite:x.db", "sqlite://x"]
+)
 def test_a_store_that_nobody_knows_is_refused_at_the_start(uri: str) -> None:
     with pytest.raises(InvalidValueError):
         mlops_sdk.start_run(tracking_uri=uri, **QUIET)
