@@ -156,7 +156,7 @@ def test_completion_scripts_name_the_program(mlops: Mlops, shell: str) -> None:
 
 
 def test_completion_knows_the_commands() -> None:
-    done = run(_MLOPS_COMPLETE="bash_complete", COMP_WORDS="mlops exp", COMP_CWORD="1")
+    done = run(_MLOPS_COMPLETE="bash_complete", COMP_WORDS="mlops expe", COMP_CWORD="1")
     assert done.stdout.split() == [b"plain,experiments"]
 
 
