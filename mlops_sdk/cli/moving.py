@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 @command("export", "mlops export @1 -o best.mlops", "mlops export 3f2a9c1e brisk-otter-12 -o runs.mlops")
 @click.argument("run", nargs=-1, required=True)
-@click.option("-o", "--output", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write.",
+)
 @store_option
 def export(run: tuple[str, ...], *, output: Path, store: str | None) -> None:
     """Write runs with their history and artifacts into one file.
