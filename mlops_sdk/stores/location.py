@@ -150,17 +150,22 @@ def _candidates(location: Location) -> list[Location]:
         return [location]
     project = f"{zlib.crc32(os.fsencode(location.path)):08x}"
     name = f"{location.path.parent.name or 'root'}-{project}"
-    user = os.getuid() if hasattr(os, "getuid") else "user"
     refused = f"{location.path} cannot be written"
     return [
         location,
         Location(state_directory() / name, refused),
-        Location(_temporary_directory() / f"mlops-{user}" / name, f"{refused}, nor the state directory"),
+        Location(_temporary_root() / name, f"{refused}, nor the state directory"),
     ]
 
 
+def _temporary_root() -> Path:
+    """Where stores go that found no other place; anybody could have made it before us."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return _temporary_directory() / f"mlops-{user}"
+
+
 def _make(path: Path, shared: bool) -> bool:
-    if path.parent.parent == _temporary_directory():
+    if path.parent == _temporary_root():  # a directory that the user named is the user's choice
         _refuse_prepared(path.parent)
     is_new = not path.is_dir()
     mode = 0o2770 if shared else 0o700
