@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlops_sdk.stores.protocol import Store
 
 READER_LIMIT_S = 0.25
-"""How long a reader recovers at most before it answers."""
+"""How long a reader of many runs recovers at most before it answers."""
 
 _WAIT_S = 5.0
 _sweeping = threading.RLock()
@@ -88,16 +88,16 @@ def sweep(store: Store, root: Path, *, limit_s: float | None = None, keep: bool 
 
 def _sweep(store: Store, root: Path, deadline: float | None, *, keep: bool) -> Report:
     report = Report()
-    for orphan in reader.orphans(root):
+    for number, orphan in enumerate(reader.orphans(root)):
         try:
+            if number and deadline is not None and time.monotonic() > deadline:
+                report.is_complete = False
+                break
             _deliver(store, orphan, report, keep=keep)
         except Exception as error:  # noqa: BLE001 - one journal, or a third-party store, must not hide the others
             report.errors.append(error)
         finally:
             orphan.close()
-        if deadline is not None and time.monotonic() > deadline:
-            report.is_complete = False
-            break
     return report
 
 

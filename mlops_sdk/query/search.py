@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from operator import index
 from typing import TYPE_CHECKING
 
+from mlops_sdk._logging import warn
 from mlops_sdk.courier import recovery
 from mlops_sdk.courier.courier import courier, uplink
 from mlops_sdk.entities import RunHead, RunQuery
@@ -29,26 +30,44 @@ _WHOLE_ID = 32
 """An id that is so long is most likely a whole one."""
 
 
-def catch_up(place: Place) -> None:
-    """Before reading: deliver what this process still has, and what dead writers left, within a quarter second."""
+_ONE_RUN_S = 10.0
+"""How long the reader of one run waits for what dead writers left: it asked for all of it."""
+
+
+def catch_up(place: Place, *, limit_s: float | None = None) -> None:
+    """Before reading: deliver what this process still has, and what dead writers left.
+
+    Parameters
+    ----------
+    place : Place
+    limit_s : float, optional
+        No further journal is begun after so many seconds, by default a quarter; that some are left is said.
+    """
+    limit_s = recovery.READER_LIMIT_S if limit_s is None else limit_s
     if place.home is not place:
-        catch_up_remote(place)
+        catch_up_remote(place, limit_s=limit_s)
         return
     courier().deliver_to(place, recovery.READER_LIMIT_S)
+    is_complete = True
     for root in place.journal_roots():
         if place.is_merged_by_readers:
             recovery.merge(place.store, root)
         else:
-            recovery.sweep(place.store, root, limit_s=recovery.READER_LIMIT_S)
+            is_complete &= recovery.sweep(place.store, root, limit_s=limit_s).is_complete
     for root in place.roots_for_servers():
-        recovery.sweep(place.store, root, limit_s=recovery.READER_LIMIT_S, keep=True)
+        is_complete &= recovery.sweep(place.store, root, limit_s=limit_s, keep=True).is_complete
+    if not is_complete:
+        warn(
+            "mlops_sdk: what processes left that died is still being read in: runs of theirs may lack their last part; "
+            "read again, or ask for one run"
+        )
 
 
-def catch_up_remote(place: Place) -> None:
+def catch_up_remote(place: Place, *, limit_s: float | None = None) -> None:
     """As `catch_up`, of a server: what this process has goes there first, or is at least in the local store."""
     uplink().deliver_to(None, recovery.READER_LIMIT_S)
     if os.path.isdir(place.home.uri):
-        catch_up(place.home)
+        catch_up(place.home, limit_s=limit_s)
 
 
 def search(
@@ -110,7 +129,7 @@ def resolve(place: Place, text: str, *, deleted: bool | None = False) -> RunView
     ------
     RunNotFoundError, AmbiguousRunError
     """
-    catch_up(place)
+    catch_up(place, limit_s=_ONE_RUN_S)
     return RunView(place.store, find_run(place.store, text, deleted=deleted))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import sys
 import threading
@@ -205,4 +206,36 @@ def test_a_reader_waits_for_the_sweep_of_its_own_courier(tmp_path: Path, monkeyp
         view = mlops_sdk.get_run("r")
         assert list(view.metric("of_worker").value) == [1.0]
         sweeper.join()
+    mlops_sdk.set_tracking_uri(None)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_the_reader_of_one_run_gets_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many writers died; whoever lists runs is answered soon, and told that some of it is still to come."""
+    mlops_sdk.set_tracking_uri(tmp_path)
+    said, say = os.pipe()
+    children = []
+    for number in range(3):
+        children.append(os.fork())
+        if children[-1] == 0:
+            run = mlops_sdk.start_run(run_id=f"r{number}", **QUIET)
+            run.log_metric("m", float(number))
+            os.write(say, b"x")
+            signal.pause()
+    for _ in children:
+        os.read(said, 1)  # so that none of them finds the others dead
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    for end in (said, say):
+        os.close(end)
+    monkeypatch.setattr(recovery, "READER_LIMIT_S", 0.0)
+    mlops_sdk.search_runs()
+    assert "still being read in" in caplog.text
+    assert [list(mlops_sdk.get_run(f"r{number}").metric("m").value) for number in range(3)] == [[0.0], [1.0], [2.0]]
+    caplog.clear()
+    assert len(mlops_sdk.search_runs()) == 3
+    assert caplog.text == ""
     mlops_sdk.set_tracking_uri(None)
