@@ -74,7 +74,6 @@ def small_fit(n: int = 15) -> list[Row]:
             mlops_sdk.autolog()
             tracked.append(_seconds(fit))
             mlops_sdk.autolog(disable=True)
-        mlops_sdk.flush()
         mlops_sdk.set_tracking_uri(None)
     added = 1e3 * (statistics.median(tracked[2:]) - statistics.median(plain[2:]) - max(0.0, pickled))
     what = f"LogisticRegression on iris under autolog(): added to a fit of {1e3 * statistics.median(plain):.0f} ms"
@@ -97,8 +96,10 @@ def _beside(what: str, said: str) -> list[Row]:
     with scratch() as path:
         done = subprocess.run(
             [str(_PEER), "-m", "benchmarks.estimators_mlflow", what],
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "BENCH_STORE": str(path)},
-            cwd=Path(__file__).parents[1],
+            env=os.environ
+            | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "BENCH_STORE": str(path)}
+            | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            cwd=path,  # mlflow makes its directories where it is
             capture_output=True,
             text=True,
             timeout=300,
