@@ -283,8 +283,12 @@ def get_tracking_uri() -> str:
     return str(uri) if location is None else str(location.path)
 
 
+def _uri(tracking_uri: str | os.PathLike[str] | None) -> str | None:
+    return config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri)).tracking_uri
+
+
 def _place(tracking_uri: str | os.PathLike[str] | None) -> Place:
-    uri = config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri)).tracking_uri
+    uri = _uri(tracking_uri)
     location = locate(uri)
     if location is not None and not location.is_explicit and not is_made(location):
         return open_nothing()  # to look for runs makes no store
@@ -293,9 +297,7 @@ def _place(tracking_uri: str | os.PathLike[str] | None) -> Place:
 
 def open_store(tracking_uri: str | os.PathLike[str] | None = None) -> Store:
     """The store of a URI (default: where runs go now), for the `Store` protocol itself."""
-    return open_place(
-        config.resolve(tracking_uri=None if tracking_uri is None else os.fspath(tracking_uri)).tracking_uri
-    ).store
+    return open_place(_uri(tracking_uri)).store
 
 
 # -- reading -------------------------------------------------------------------------------------------------------------
