@@ -29,7 +29,6 @@ TIMEOUT_S = 10.0
 _WHOLE_ID = 32
 """An id that is so long is most likely a whole one."""
 
-
 _ONE_RUN_S = 10.0
 """How long the reader of one run waits for what dead writers left: it asked for all of it."""
 

@@ -143,8 +143,7 @@ def _directory(path: Path) -> Location:
         path = path.parent
     elif os.path.isfile(path):
         raise ForeignStoreError(
-            f"{path} is a file, and a store is a directory with a store.db in it; it was not touched. "
-            f"Name another directory; `mlops import {path}` will copy runs from an MLflow database"
+            f"{path} is a file, and a store is a directory with a store.db in it; it was not touched. Name a directory"
         )
     is_store = os.path.isdir(path / locations.JOURNALS) or os.path.exists(path / "store.db")
     if path.name != locations.DIRECTORY and not is_store and os.path.isdir(path / locations.DIRECTORY):
