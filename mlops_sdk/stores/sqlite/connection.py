@@ -191,10 +191,7 @@ def _identify(path: Path) -> None:
     finally:
         connection.close()
     if found != APPLICATION_ID and path.stat().st_size > 0:
-        raise ForeignStoreError(
-            f"{path} is a database of another program; it was not touched. `mlops import {path}` copies runs from an "
-            "MLflow database into a store; or name another directory"
-        )
+        raise ForeignStoreError(f"{path} is a database of another program; it was not touched. Name another directory")
     if version > SCHEMA_VERSION:
         raise StoreVersionError(str(path), version, SCHEMA_VERSION)
 

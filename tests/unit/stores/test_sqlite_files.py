@@ -356,7 +356,7 @@ def test_a_database_of_another_program_is_not_touched(tmp_path: Path, journal_mo
         "CREATE TABLE experiments (experiment_id INTEGER)",
         "CREATE TABLE runs (run_uuid TEXT)",
     )
-    assert_refused(tmp_path, ForeignStoreError, "mlops import")
+    assert_refused(tmp_path, ForeignStoreError, "another program; it was not touched. Name another directory")
 
 
 def test_a_database_with_another_application_id_is_not_touched(tmp_path: Path) -> None:
